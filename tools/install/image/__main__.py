@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tools.install import quiet
 from tools.install.compiler import ToolError
 from tools.install.image import pip_secrets
-from tools.install.image.archive import Archive, ArchiveError, read_archive
+from tools.install.image.archive import TIME_FORMAT, Archive, ArchiveError, read_archive
 from tools.install.image.engines import NAMES, BuildRequest, Engine, EngineError, find_engine
 from tools.install.image.sbom import write_sbom
 from tools.install.image.source import NAME, ROOT, Source, SourceError, read_source
@@ -82,7 +82,7 @@ def make_request(options: argparse.Namespace, source: Source, stack: ExitStack) 
     """What these options ask of an engine; files with secrets are there until the stack is closed."""
     labels = {
         f"{LABEL}.version": source.version,
-        f"{LABEL}.created": datetime.fromtimestamp(source.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        f"{LABEL}.created": datetime.fromtimestamp(source.epoch, UTC).strftime(TIME_FORMAT),
         f"{LABEL}.revision": source.revision,
         f"{LABEL}.source": options.source,
         f"{LABEL}.base.name": options.base_image or read_default_base(),
@@ -118,10 +118,10 @@ def build(engine: Engine, request: BuildRequest) -> Archive:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         engine.save(tag, Path(folder) / "saved.tar")
-        archive = read_archive(Path(folder) / "saved.tar")
-        if "container" in archive.document:
-            names = [engine.name_image(name) for name in request.tags]
-            archive = archive.without_container(Path(folder) / "again.tar", names)
+        saved = read_archive(Path(folder) / "saved.tar")
+        names = [engine.name_image(name) for name in request.tags]
+        archive = saved.without_traces(Path(folder) / "again.tar", names, request.epoch)
+        if archive != saved:
             engine.load(archive.path)
         architecture = archive.platform.partition("/")[2].replace("/", "-")
         return archive.move(FOLDER / f"{NAME}-{request.labels[f'{LABEL}.version']}-{architecture}.tar")

@@ -10,6 +10,7 @@ import re
 import tarfile
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ DPKG = "var/lib/dpkg/status"
 DPKG_FOLDER = "var/lib/dpkg/status.d/"
 """Where images without dpkg list each package in a file of its own."""
 WHITEOUT = ".wh."
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class ArchiveError(RuntimeError):
@@ -49,9 +51,14 @@ class Archive:
         """User, environment, health check, labels and the like."""
         return cast("Mapping[str, object]", self.document["config"])
 
-    def without_container(self, path: Path, names: Sequence[str]) -> Archive:
-        """Writes the archive again without the id of the container that built it, which is another one each time."""
-        document = {key: value for key, value in self.document.items() if key != "container"}
+    def without_traces(self, path: Path, names: Sequence[str], epoch: int) -> Archive:
+        """Writes the archive again without what differs between builds; the same archive when there is nothing.
+
+        buildah and podman note the id of the container that built the image, Docker before 23 the time of each step.
+        """
+        document = _without_traces(self.document, datetime.fromtimestamp(epoch, UTC).strftime(TIME_FORMAT))
+        if document == self.document:
+            return self
         text = json.dumps(document, separators=(",", ":")).encode()
         config = f"{hashlib.sha256(text).hexdigest()}.json"
         entry = {"Config": config, "RepoTags": list(names), "Layers": list(self.layers)}
@@ -133,6 +140,19 @@ def read_archive(path: Path) -> Archive:
         (entry,) = json.load(cast("IO[bytes]", archive.extractfile("manifest.json")))
         text = cast("IO[bytes]", archive.extractfile(entry["Config"])).read()
     return Archive(path, f"sha256:{hashlib.sha256(text).hexdigest()}", json.loads(text), tuple(entry["Layers"]))
+
+
+def _without_traces(document: Mapping[str, object], latest: str) -> dict[str, object]:
+    """The configuration without the container's id; no time in it is later than this one (RFC 3339, UTC)."""
+
+    def limit(entry: Mapping[str, object]) -> dict[str, object]:
+        created = str(entry.get("created", ""))
+        # Fractions of a second come before the Z.
+        return {**entry, "created": latest} if created.rstrip("Z") > latest.rstrip("Z") else dict(entry)
+
+    history = cast("list[dict[str, object]]", document.get("history", []))
+    kept = {key: value for key, value in document.items() if key != "container"}
+    return limit({**kept, "history": [limit(entry) for entry in history]})
 
 
 def _add(archive: tarfile.TarFile, name: str, content: IO[bytes], size: int) -> None:

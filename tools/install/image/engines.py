@@ -117,7 +117,11 @@ def _check(name: str) -> str:
         _ask(name, "info")
         return _ask(name, "--version").removeprefix(f"{name} version ").partition(" ")[0]
     version = _ask(name, "version", "--format", "{{.Server.Version}}")
-    if "--secret" not in _ask(name, "build", "--help", DOCKER_BUILDKIT="1"):
+    try:
+        has_secrets = "--secret" in _ask(name, "build", "--help", DOCKER_BUILDKIT="1")
+    except EngineError:
+        has_secrets = False
+    if not has_secrets:
         raise EngineError("builds without BuildKit: install its plug-in buildx (Docker's package docker-buildx-plugin)")
     return version
 

@@ -107,17 +107,34 @@ def test_layer_that_removes_files_is_not_unpacked_wrongly(write, tmp_path):
         write(BASE, packed({"usr/lib/.wh.x": b""})).unpack(tmp_path)
 
 
-def test_two_builds_differ_in_the_container_alone_and_become_one_archive(write, tmp_path):
-    texts = [CONFIG[:-1] + f', "container": "{identity}"}}'.encode() for identity in ("4b70", "30de")]
+EPOCH, LATEST = 1700000000, "2023-11-14T22:13:20Z"
+BEFORE = "2023-11-14T22:13:19.5Z"
+
+
+def configured(created: str, container: str) -> bytes:
+    history = [{"created": BEFORE, "created_by": "base"}, {"created": created, "created_by": "COPY"}]
+    return json.dumps({**json.loads(CONFIG), "created": created, "history": history, "container": container}).encode()
+
+
+def test_two_builds_differ_in_container_and_times_and_become_one_archive(write, tmp_path):
+    texts = [configured("2023-11-14T22:13:20.364Z", "4b70"), configured("2024-01-01T00:00:00Z", "30de")]
     paths = [tmp_path / "one.tar", tmp_path / "two.tar"]
     for text, path in zip(texts, paths, strict=True):
-        archive = write(BASE, OURS, config=text).without_container(path, ["localhost/x:1"])
-        assert (
-            archive.digest
-            == f"sha256:{hashlib.sha256(json.dumps(json.loads(CONFIG), separators=(',', ':')).encode()).hexdigest()}"
-        )
+        archive = write(BASE, OURS, config=text).without_traces(path, ["localhost/x:1"], EPOCH)
+        assert archive.path == path
+        assert "container" not in archive.document
+        assert archive.document["created"] == LATEST
+        assert [entry["created"] for entry in archive.document["history"]] == [BEFORE, LATEST]
         assert archive.measure() == (len(OURS), len(BASE) + len(OURS))
         with tarfile.open(path) as written:
             (entry,) = json.load(written.extractfile("manifest.json"))
         assert (entry["RepoTags"], entry["Config"]) == (["localhost/x:1"], f"{archive.digest[7:]}.json")
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_archive_without_traces_stays_as_it_is(write, tmp_path):
+    document = json.loads(configured(LATEST, "4b70"))
+    del document["container"]
+    archive = write(BASE, OURS, config=json.dumps(document).encode())
+    assert archive.without_traces(tmp_path / "again.tar", [], EPOCH) is archive
+    assert not (tmp_path / "again.tar").exists()

@@ -63,8 +63,9 @@ def test_wanted_program_is_not_replaced_by_another(programs):
     assert "podman:" not in str(raised.value)
 
 
-def test_docker_without_buildkit_is_told(programs):
-    programs("docker", "echo 28.2.2")
+@pytest.mark.parametrize("help_script", ["echo no such option", "echo the buildx component is missing >&2; exit 1"])
+def test_docker_without_buildkit_is_told(programs, help_script):
+    programs("docker", f'case "$1" in version) echo 28.2.2;; *) {help_script};; esac')
     with pytest.raises(EngineError, match="without BuildKit: install its plug-in buildx"):
         find_engine("docker")
 
