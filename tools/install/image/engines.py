@@ -56,8 +56,9 @@ class Engine:
         """The whole command line of a build."""
         command = [self.name, "build"]
         if self.name != "docker":
-            # The OCI format has no health check. BuildKit takes the time from SOURCE_DATE_EPOCH.
-            command += ["--format", "docker", "--timestamp", str(request.epoch)]
+            # The OCI format has no health check. With a layer for each step, its history has ids of these layers' own.
+            # BuildKit takes the time from SOURCE_DATE_EPOCH.
+            command += ["--format", "docker", "--layers=false", "--timestamp", str(request.epoch)]
         for name, value in {"SOURCE_DATE_EPOCH": str(request.epoch), **request.arguments}.items():
             command += ["--build-arg", f"{name}={value}"]
         for name, value in request.labels.items():
