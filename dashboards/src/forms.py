@@ -81,7 +81,7 @@ _WORDS = {
     State.YES: {"1": ("yes", OK), "0": ("no", CRITICAL)},
     State.VALID: {"1": ("valid", OK), "0": ("invalid", CRITICAL)},
     State.WRITABLE: {"1": ("writable", OK), "0": ("not writable", CRITICAL)},
-    State.PAUSED: {"1": ("paused", WARNING), "0": ("not paused", OK)},
+    State.PAUSED: {"1": ("yes", WARNING), "0": ("no", OK)},
     State.BREAKER: {"1": ("open", WARNING), "0": ("closed", OK)},
 }
 
