@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 # Seconds a test may take when its first fixture may have to start the server, on a machine busy with other workers.
 START_SECONDS = {"cluster": 120, "postgres_server": 60, "redis_server": 30}
+CLUSTER = "cluster"
 # Seconds for a property: it runs its test a hundred times.
 PROPERTY_SECONDS = 60
 
@@ -186,6 +187,17 @@ def cluster() -> Iterator[Cluster]:
     """The run's one real Kubernetes."""
     with open_cluster() as opened:
         yield opened
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Ends the cluster after the last test that uses it: an idle control plane takes a tenth of a core."""
+    found = getattr(item, "_fixtureinfo", None)
+    if found is None or CLUSTER not in found.names_closure:
+        return
+    if nextitem is None or CLUSTER not in getattr(nextitem, "fixturenames", ()):
+        # pytest has no public way; a later test that wants the cluster starts it anew.
+        found.name2fixturedefs[CLUSTER][-1].finish(item._request)  # type: ignore[attr-defined]
 
 
 @pytest.fixture
