@@ -60,7 +60,6 @@ def run(command: Command, script: str, folder: Path, **environment: str) -> subp
 def folder(tmp_path: Path) -> Path:
     """A home with the two programs on its PATH, and the folders that the pages write to."""
     (tmp_path / ".config" / "fish" / "completions").mkdir(parents=True)
-    (tmp_path / ".config" / "amtool").mkdir()
     (tmp_path / "bin").mkdir()
     for name, module in (("controlcore-exporter", "exporter"), ("controlcore-remediator", "remediations")):
         program = tmp_path / "bin" / name
@@ -98,11 +97,12 @@ def test_alertmanager_takes_every_printed_line(folder: Path) -> None:
     lines = [command for command in of("amtool") if not command.text.startswith(ROUTE_TEST)]
     (folder / "bin" / "amtool").symlink_to(Generation.PINNED.locate("amtool"))
     with AlertmanagerServer(example.replace(AUTHORITY, "")) as server:
-        (folder / ".config" / "amtool" / "config.yml").write_text(f"alertmanager.url: {server.url}\n", encoding="utf-8")
         failed = [
             f"{line.place}: {ended.stderr}"
             for line in lines
-            if (ended := run(line, line.text.replace(ALERTMANAGER, server.url), folder)).returncode
+            if (
+                ended := run(line, line.text.replace(ALERTMANAGER, server.url), folder, ALERTMANAGER_URL=server.url)
+            ).returncode
         ]
 
     assert lines
