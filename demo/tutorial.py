@@ -19,6 +19,8 @@ FOLDER = ROOT / "build" / "tutorial"
 MARK = ".tutorial"
 """A file that marks the folder as a stage's, so that it may be deleted."""
 PROGRAMS = {"controlcore-exporter": "exporter", "controlcore-remediator": "remediations"}
+ASKED = "the stage makes the API hang now; its own terminal says when that is done"
+"""What `hang-api` prints."""
 
 
 def clear_folder(folder: Path) -> None:
@@ -38,7 +40,7 @@ def write_folder(stage: Stage, folder: Path) -> None:
     programs.mkdir(exist_ok=True)
     for name, module in PROGRAMS.items():
         _write_program(programs / name, f'exec {shlex.quote(sys.executable)} -m {module} "$@"')
-    _write_program(programs / "hang-api", f"exec kill -USR1 {os.getpid()}")
+    _write_program(programs / "hang-api", f"kill -USR1 {os.getpid()} && echo {shlex.quote(ASKED)}")
     variables = {
         "PYTHONPATH": ROOT,
         "REMEDIATOR_PID": stage.remediator.process.pid,

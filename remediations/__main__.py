@@ -237,7 +237,7 @@ def _add_pauses(add: Add) -> None:
     scope.add_argument("--policy", metavar="POLICY", help="stop only this policy; NAME is then the name of the pause")
     scope.add_argument("--target", metavar="TARGET", help="stop only changes of Kind/namespace/name")
     scope.add_argument("--all", dest="is_all", action="store_true", help="stop everything; needs no policy file")
-    pausing.add_argument("--reason", required=True, help="reason, shown to everyone who sees the pause")
+    pausing.add_argument("--reason", help="reason (required), shown to everyone who sees the pause")
     pausing.add_argument("--owner", "--by", type=read_name, help=f"name of the person who requests it ({BY_DEFAULT})")
     pausing.add_argument(
         "--for",

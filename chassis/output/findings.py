@@ -38,6 +38,8 @@ class Severity(StrEnum):
 
 
 ORDER = tuple(Severity)
+COUNTED = {Severity.ERROR, Severity.WARNING}
+"""Severities whose word takes a plural."""
 COLOURS = {Severity.ERROR: Colour.RED, Severity.WARNING: Colour.YELLOW, Severity.UNKNOWN: Colour.CYAN}
 
 OK, FOUND, CONFIG, UNCHECKED = 0, 1, 2, 3
@@ -160,10 +162,15 @@ def render_findings(findings: Sequence[Finding], checks: Sequence[str], form: st
     ]
     counts = {severity.value: sum(finding.severity is severity for finding in clean) for severity in Severity}
     if form == "table":
-        summary = ", ".join(f"{number} {severity}" for severity, number in counts.items())
+        summary = ", ".join(_counted(number, severity) for severity, number in counts.items())
         return "".join(map(_lines, clean)) + f"{len(checks)} checks: {summary if clean else 'nothing found'}\n"
     content: dict[str, Any] = {"checks": list(checks), "counts": counts, "findings": [asdict(each) for each in clean]}
     return data.render(content, form)
+
+
+def _counted(number: int, severity: str) -> str:
+    """A number of findings, as one says it: `2 errors`, `1 warning`, `0 unknown`."""
+    return f"{number} {severity}{'s' if severity in COUNTED and number != 1 else ''}"
 
 
 def _lines(finding: Finding) -> str:

@@ -21,6 +21,7 @@ from remediations.settings import RemediatorSettings
 EVERYTHING = "everything"
 """Name of a pause of everything if none was given."""
 HOW = "say what to pause: --policy NAME, --target KIND/NAMESPACE/NAME or --all"
+WHY = "say why you pause: everyone who sees the pause reads it"
 
 
 def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
@@ -50,10 +51,12 @@ def _meant(options: argparse.Namespace, settings: RemediatorSettings) -> tuple[s
     policy file is not read, so it may be broken.
     """
     given = options.name or ""
+    is_open = not (options.is_all or options.policy or options.target or given)
+    faults = (*((Fault("pause", HOW),) if is_open else ()), *(() if options.reason else (Fault("--reason", WHY),)))
+    if faults:
+        raise ConfigError(faults)
     if options.is_all:
         return given or EVERYTHING, "", ""
-    if not (options.policy or options.target or given):
-        raise ConfigError((Fault("pause", HOW),))
     from remediations.commands.policy_store import read_policies  # noqa: PLC0415 - only this needs the policies
     from remediations.journal.pauses import find_policy, find_target, fitting_targets, require_meant  # noqa: PLC0415
 

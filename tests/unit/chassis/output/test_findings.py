@@ -105,7 +105,7 @@ def test_table_shows_evidence_and_a_whole_remedy() -> None:
         "UNKNOWN  clock: not checked\n"
         "  found  no answer\n"
         "  do     try again\n\n"
-        "2 checks: 1 error, 0 warning, 1 unknown, 0 info\n"
+        "2 checks: 1 error, 0 warnings, 1 unknown, 0 info\n"
     )
 
 

@@ -58,6 +58,17 @@ def test_what_cannot_be_meant_stops_nothing_and_says_how(capsys, config, journal
     assert run(capsys, config, "pauses")[1] == "no pause is in force\n"
 
 
+def test_everything_that_a_pause_lacks_is_named_at_once(capsys, config, journal):  # noqa: F811
+    status, _, err = run(capsys, config, "pause")
+
+    assert (status, "--policy NAME" in err, "--reason" in err) == (2, True, True)
+
+
+def test_pause_without_a_reason_stops_nothing(capsys, config, journal):  # noqa: F811
+    assert run(capsys, config, "pause", "--all")[0] == 2
+    assert run(capsys, config, "pauses")[1] == "no pause is in force\n"
+
+
 def test_broken_policy_file_keeps_nobody_from_stopping_everything(capsys, config, journal, tmp_path):  # noqa: F811
     (tmp_path / "policies.yaml").write_text("nonsense")
 
