@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+AUDIT := build/audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs image test unit lint check bench chaos tools packages generate golden pictures venv clean lock
+.PHONY: help demo docs image test unit lint check chart audit advisories dist scan publish codeql bench chaos tools packages generate golden pictures venv clean lock
 
 help: ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -15,6 +16,11 @@ $(STAMP): tools/lock/dev.txt
 	@echo "installing the locked Python packages into $(VENV) (about a minute the first time)"
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/lock/dev.txt
 	@$(VENV)/bin/python -m pip --disable-pip-version-check check > /dev/null || $(VENV)/bin/python -m pip check
+	@touch $@
+
+$(AUDIT)/.installed: tools/lock/audit.txt
+	@$(PYTHON) -m tools.install.preflight venv && $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tools/lock/audit.txt
 	@touch $@
 
 venv: $(STAMP) ## install the locked Python packages into .venv
@@ -48,6 +54,37 @@ lint: venv ## style, types, layers, dashboards as their sources say; needs no se
 check: possible-test lint packages ## lint, unit tests, rules, chart: a few minutes, nothing left running
 	@$(PYTHON) -m tools.install.build --only promtool --only helm
 	@$(RUN) -m pytest -q -n 2 --dist loadgroup -m "not cluster" tests/unit tests/integration/rules tests/integration/helm
+
+chart: possible-test venv packages tools ## the chart against the schemas of Kubernetes (kubeconform), then its tests on a real API server
+	@$(PYTHON) -m tools.install.build --only kubeconform
+	@$(RUN) -m tools.servers.kubernetes.kubeconform
+	@$(RUN) -m pytest -q -n 2 --dist loadgroup tests/integration/helm
+
+audit: $(AUDIT)/.installed ## faults in the sources (bandit) and in the workflows (actionlint, zizmor); asks no server
+	@$(AUDIT)/bin/bandit --quiet --configfile pyproject.toml --recursive chassis exporter remediations tools demo dashboards/src
+	@$(PYTHON) -m tools.install.build --only actionlint
+	@$$($(PYTHON) -c 'from tools.install.build import locate; print(locate("actionlint"))')
+	@$(AUDIT)/bin/zizmor --offline --quiet --no-progress .github
+
+# --strict: a package about which the service says nothing is a fault, not a clean one.
+advisories: $(AUDIT)/.installed ## known vulnerabilities of the locked Python packages (pip-audit asks PyPI)
+	@$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off $(foreach lock,runtime build dev audit,-r tools/lock/$(lock).txt)
+
+dist: venv ## what a release publishes beside the image, into dist: wheel, chart, SBOM, checksums (TAG=v1.2.3 must be the version)
+	@$(PYTHON) -m tools.install.build --only helm
+	@$(RUN) -m tools.install.release.dist $(if $(TAG),--tag $(TAG))
+
+scan: ## known vulnerabilities of the built image's packages, by its SBOM (grype, which loads its database)
+	@$(PYTHON) -m tools.install.build --only grype
+	@$(PYTHON) -m tools.install.image.scan
+
+publish: ## push image and chart to REGISTRY, sign and attest them and the files of dist (docker, cosign)
+	@$(PYTHON) -m tools.install.build --only helm --only cosign
+	@$(PYTHON) -m tools.install.release.publish --registry "$(REGISTRY)" $(ARGS)
+
+codeql: ## static analysis by a CodeQL of yours on PATH, into build/codeql/python.sarif
+	@codeql database create --overwrite --language=python --source-root . build/codeql/database
+	@codeql database analyze build/codeql/database --format=sarif-latest --output build/codeql/python.sarif
 
 generate: venv ## write everything generated (drift fails a test)
 	@$(RUN) -m tools.generate.links

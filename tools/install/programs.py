@@ -11,6 +11,10 @@ ALERTMANAGER_VERSION = "0.31.1"
 HELM_VERSION = "v4.3.1"
 OPA_VERSION = "1.22.2"
 SYFT_VERSION = "v1.57.1"
+ACTIONLINT_VERSION = "v1.7.12"
+KUBECONFORM_VERSION = "v0.8.0"
+GRYPE_VERSION = "v0.121.3"
+COSIGN_VERSION = "v3.1.3"
 
 _SMALL = "-s -w"
 _KUBERNETES_LINK = (
@@ -88,6 +92,32 @@ ON_DEMAND = (
         link=f"{_SMALL} -X main.version={SYFT_VERSION.removeprefix('v')}",
         cold_seconds=220,
         version_arguments=("--version",),
+    ),
+    # `make audit` and `make chart` build these.
+    Program(
+        *("actionlint", "lint", "github.com/rhysd/actionlint/cmd/actionlint", ACTIONLINT_VERSION),
+        link=f"{_SMALL} -X github.com/rhysd/actionlint.version={ACTIONLINT_VERSION.removeprefix('v')}",
+        cold_seconds=20,
+        version_arguments=("--version",),
+    ),
+    Program(
+        *("kubeconform", "lint", "github.com/yannh/kubeconform/cmd/kubeconform", KUBECONFORM_VERSION),
+        link=f"{_SMALL} -X main.version={KUBECONFORM_VERSION}",
+        cold_seconds=20,
+        version_arguments=("-v",),
+    ),
+    # `make scan` and `make publish` build these; their times are estimates.
+    Program(
+        *("grype", "grype", "github.com/anchore/grype/cmd/grype", GRYPE_VERSION),
+        link=f"{_SMALL} -X main.version={GRYPE_VERSION.removeprefix('v')}",
+        cold_seconds=300,
+        version_arguments=("--version",),
+    ),
+    Program(
+        *("cosign", "cosign", "github.com/sigstore/cosign/v3/cmd/cosign", COSIGN_VERSION),
+        link=f"{_SMALL} -X sigs.k8s.io/release-utils/version.gitVersion={COSIGN_VERSION}",
+        cold_seconds=200,
+        version_arguments=("version",),
     ),
 )
 """Those that no test and no demo needs."""

