@@ -125,7 +125,8 @@ def run_command(command: Sequence[str]) -> str:
         raise ReleaseError("docker is not on PATH: install it, and log in at the registry") from error
     if answer.returncode != 0:
         raise ReleaseError(f"{program} failed with status {answer.returncode}\n{answer.stdout.strip()}")
-    return answer.stdout
+    printed: str = answer.stdout
+    return printed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
