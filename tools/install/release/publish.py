@@ -106,7 +106,7 @@ def publish(release: Release, run: Callable[[Sequence[str]], str]) -> dict[str, 
 
 def read_digest(printed: str, what: str) -> str:
     """The digest in what a push printed; ReleaseError unless there is exactly one."""
-    found = set(DIGEST.findall(printed))
+    found: set[str] = set(DIGEST.findall(printed))
     if len(found) != 1:
         raise ReleaseError(f"the push of {what} printed {len(found)} digests, not one:\n{printed.strip()}")
     return found.pop()
@@ -125,8 +125,7 @@ def run_command(command: Sequence[str]) -> str:
         raise ReleaseError("docker is not on PATH: install it, and log in at the registry") from error
     if answer.returncode != 0:
         raise ReleaseError(f"{program} failed with status {answer.returncode}\n{answer.stdout.strip()}")
-    printed: str = answer.stdout
-    return printed
+    return answer.stdout
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
