@@ -6,6 +6,7 @@ label is called `remediation`, because that label names a policy.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,10 @@ Labels = tuple[tuple[str, str], ...]
 SHORT = 128
 QUIET_MODES = frozenset({Mode.OBSERVE, Mode.DRY_RUN})
 """Modes in which a hold has no consequence."""
+LINKS = ("runbook_url", "dashboard_url")
+"""Annotations of the alert that its announcements repeat."""
+_LINK = re.compile(r"https?://\S+|[^\s:]+", re.ASCII)
+"""An http address, or a path where the links of the rules are relative; no other scheme."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,16 @@ def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[
     }
     if moment.kind is not MilestoneKind.ACTED and moment.reason in EXPLANATIONS:
         found["help"] = f"{EXPLANATIONS[moment.reason][1]} ({PAGE}#{moment.reason})"
+    found |= {name: link for name in LINKS if (link := _link(remediation.alert.annotations.get(name, "")))}
     if _waits_for_approval(moment, policy):
         found["approve"] = f"controlcore-remediator approve {remediation.id} prints the plan and the line to copy"
         found["reject"] = f"controlcore-remediator reject {remediation.id}"
     return found
+
+
+def _link(text: str) -> str:
+    """The alert's link, or nothing if it is not one: a link that was cut or redacted would lead nowhere."""
+    return text if _LINK.fullmatch(text) and harmless(text) == text else ""
 
 
 def _waits_for_approval(moment: Milestone, policy: Policy) -> bool:

@@ -53,6 +53,31 @@ def test_hold_says_what_why_and_how_to_stop_it():
     assert not {"approve", "reject"} & texts.keys()
 
 
+@pytest.mark.parametrize("link", ["https://wiki.example.com/runbooks/ControlCoreApiDown.md", "/d/controlcore-health"])
+def test_announcement_has_the_links_of_its_alert(link: str):
+    alert = an_alert(annotations={"runbook_url": link, "dashboard_url": link, "summary": "the API is down"})
+    for records in ((a_hold(0),), (an_act(0),), (an_act(0), a_write(1))):
+        (standing,) = found(*records, alert=alert)
+        assert (standing.annotations["runbook_url"], standing.annotations["dashboard_url"]) == (link, link)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "javascript:alert(1)",
+        "see the wiki",
+        "https://example.com/\u202e",
+        "https://example.com/<b>",
+        "https://example.com/" + "a" * 600,
+        "https://ann:hunter2-hunter2@example.com/",
+    ],
+)
+def test_text_that_is_no_link_is_left_out(text: str):
+    (standing,) = found(a_hold(0), alert=an_alert(annotations={"runbook_url": text}))
+    assert "runbook_url" not in standing.annotations
+
+
 def test_hold_began_when_its_reason_did():
     (standing,) = found(a_hold(0), a_hold(15, "cooldown"), a_hold(30, "cooldown"))
     assert (labels(standing)["reason"], standing.starts_at) == ("cooldown", NOW + 15)
