@@ -103,8 +103,11 @@ docs: venv ## build the documentation site into build/site; a broken link ends i
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 	@echo "build/site/index.html; with search: $(RUN) -m http.server --directory build/site --bind 127.0.0.1 8000"
 
-image: possible-image ## build the container image and its SBOM with docker, podman or buildah (BASE_IMAGE=…, ARGS="--platform linux/arm64"; TRIAL=1 builds it twice from a base made here and tries it)
+image: $(if $(and $(TRIAL),$(BASE_IMAGE)),trial-has-its-own-base) possible-image ## build the container image and its SBOM with docker, podman or buildah (BASE_IMAGE=…, ARGS="--platform linux/arm64"; TRIAL=1 builds it twice from a base made here and tries it)
 	@$(PYTHON) -m $(if $(TRIAL),tools.install.image.trial,tools.install.image) $(if $(BASE_IMAGE),--base-image $(BASE_IMAGE)) $(ARGS)
+
+trial-has-its-own-base:
+	@echo "TRIAL=1 builds from a base that it makes itself: leave BASE_IMAGE out" >&2; exit 2
 
 golden: venv packages tools ## write the reviewed metrics pages of the tests again; look at the difference
 	@CONTROLCORE_WRITE_GOLDEN=1 $(RUN) -m pytest -q -k golden tests/unit/exporter/collectors tests/integration/exporter
