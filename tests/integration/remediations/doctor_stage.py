@@ -24,6 +24,7 @@ from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.kubernetes.cluster import Cluster
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.versions import Generation
+from tools.slowness import scaled
 
 API, BACKUP = "control-plane-api", "postgres-backup"
 FRESHNESS = "controlcore_scrape_collector_last_success_timestamp_seconds"
@@ -34,6 +35,8 @@ GOOD_SERIES = {
     f'{FRESHNESS}{{collector="backup"}}': None,
 }
 """The content of the exporter's page; None means now."""
+CALL_SECONDS = min(scaled(3), 9)
+"""Time of one call to Prometheus or Alertmanager; below the 10 s of a check."""
 SILENT = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
 RESENDING = ("--rules.alert.resend-delay=1s",)
 """An alert that was sent before Alertmanager was discovered is otherwise sent again after a minute only."""
@@ -226,8 +229,8 @@ def install(cluster: Cluster, namespace: str, generation: Generation = Generatio
         files = {"prometheus.yml": prometheus_file(alertmanager.port, port), "rules.yml": RULES}
         prometheus = stack.enter_context(PrometheusServer(files, generation, RESENDING))
         settings = {
-            "prometheus": {"url": prometheus.url},
-            "alertmanager": {"url": alertmanager.url},
+            "prometheus": {"url": prometheus.url, "timeout_seconds": CALL_SECONDS},
+            "alertmanager": {"url": alertmanager.url, "timeout_seconds": CALL_SECONDS},
             "kubernetes": {"kubeconfig": str(cluster.kubeconfig_for(namespace, REMEDIATOR))},
         }
         remediator = stack.enter_context(OwnerOnly(yaml.safe_dump(policies), settings))
