@@ -99,8 +99,19 @@ class Stage:
 
 
 @contextmanager
-def opened_stage(plan: Plan, cluster: Cluster | None, say: Say, *, has_seed: bool = False) -> Iterator[Stage]:
+def opened_stage(plan: Plan, cluster: Cluster | None, say: Say) -> Iterator[Stage]:
     """Starts everything and yields the stage once every program is ready; ends all of it afterwards."""
+    with ExitStack() as stack:
+        stores, product = stack.enter_context(opened_product(plan, cluster, say))
+        say("waiting until exporter, remediator, Prometheus and Alertmanager are ready")
+        yield _start_watchers(stack, plan, stores, product)
+
+
+@contextmanager
+def opened_product(
+    plan: Plan, cluster: Cluster | None, say: Say, *, has_seed: bool = False
+) -> Iterator[tuple[Stores, Product]]:
+    """Starts the stores and the stand-in alone, which nothing monitors yet."""
     with ExitStack() as stack:
         say("waiting until PostgreSQL and Redis are ready")
         stores = stack.enter_context(opened_stores())
@@ -110,9 +121,7 @@ def opened_stage(plan: Plan, cluster: Cluster | None, say: Say, *, has_seed: boo
         say("PostgreSQL and Redis run; the exporter's role has exactly the grants of its collectors")
         pods = "" if cluster is None else ", until every pod is Ready"
         say(f"waiting for the stand-in of Control Core: API, two bouncers, OPAL{pods}")
-        product = _start_product(stack, plan, cluster, (stores.database_url, stores.redis.url))
-        say("waiting until exporter, remediator, Prometheus and Alertmanager are ready")
-        yield _start_watchers(stack, plan, stores, product)
+        yield stores, _start_product(stack, plan, cluster, (stores.database_url, stores.redis.url))
 
 
 def _start_product(stack: ExitStack, plan: Plan, cluster: Cluster | None, urls: tuple[str, str]) -> Product:

@@ -16,15 +16,17 @@ import pytest
 import yaml
 
 from demo.files import Pace
-from demo.stage import API, BOUNCERS, Plan, Stage, exporter_settings, opened_stage
+from demo.stage import API, BOUNCERS, Plan, Product, exporter_settings, opened_product
+from tools.servers.alertmanager import AlertmanagerServer
 from tools.servers.kubernetes.cluster import Cluster, StartedCluster
 from tools.servers.kubernetes.control_plane import ClusterOptions
 from tools.servers.prometheus import PrometheusServer
 from tools.servers.sidecar import ExporterServer
 from tools.servers.versions import Generation
 from tools.slowness import scaled
+from tools.standin.cluster.pod_runner import Follower
 from tools.standin.faults.datastore import login_forbidden
-from tools.standin.stores import EXPORTER_ROLE
+from tools.standin.stores import EXPORTER_ROLE, Stores
 
 pytestmark = [pytest.mark.guide, pytest.mark.cluster, pytest.mark.xdist_group("guide")]
 
@@ -33,18 +35,27 @@ RULES = Path(__file__).parent.parent.parent / "rules"
 HIGH_CPU, DATABASE, SLOW = "HighCPUUsage", "DatabaseConnectionFailure", "PolicyEvaluationSlow"
 LONGEST_SECONDS = 720.0
 POLL_SECONDS = 1.0
+PLAN = Plan(pace=Pace(1.0), generation=Generation.PINNED, mode="observe")
 SLOW_SECONDS = 1.6
 
 
-def guide_configuration(stage: Stage, cluster: Cluster) -> str:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The product in its cluster, and the guide's Prometheus, which scrapes one exporter."""
+
+    stores: Stores
+    product: Product
+    follower: Follower
+    prometheus: PrometheusServer
+
+
+def guide_configuration(product: Product, cluster: Cluster, alertmanager: AlertmanagerServer) -> str:
     """The guide's prometheus.yml with host names and kubeconfig_file changed, nothing else."""
     configuration = yaml.safe_load((FIXTURES / "prometheus.yml").read_text(encoding="utf-8"))
-    configuration["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [
-        f"127.0.0.1:{stage.alertmanager.port}"
-    ]
+    configuration["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{alertmanager.port}"]
     pods, api = configuration["scrape_configs"]
     pods["kubernetes_sd_configs"][0]["kubeconfig_file"] = str(cluster.kubeconfig_path)
-    api["static_configs"][0]["targets"] = [stage.product.urls[API].removeprefix("http://")]
+    api["static_configs"][0]["targets"] = [product.urls[API].removeprefix("http://")]
     return yaml.safe_dump(configuration, sort_keys=False)
 
 
@@ -76,21 +87,21 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def guide_stage() -> Iterator[tuple[Stage, PrometheusServer]]:
-    """A cluster with the product and the chart's exporter pod, scraped as the guide prints."""
+def place() -> Iterator[Place]:
+    """A cluster with the product and the chart's exporter pod, scraped as the guide prints; no remediator runs."""
     with ExitStack() as stack:
         cluster = stack.enter_context(StartedCluster(ClusterOptions(hpa_downscale_stabilization_seconds=30.0)))
-        plan = Plan(pace=Pace(1.0), generation=Generation.PINNED, mode="observe")
-        stage = stack.enter_context(opened_stage(plan, cluster, print, has_seed=True))
-        cluster.wait_rolled_out(plan.namespace, "controlcore-exporter")
-        host = exporter_pod_address(cluster, plan.namespace)
-        settings = exporter_settings(plan, stage.stores, stage.product)
-        stack.enter_context(ExporterServer(settings, host=host, port=9877))
+        stores, product = stack.enter_context(opened_product(PLAN, cluster, print, has_seed=True))
+        assert product.follower is not None
+        cluster.wait_rolled_out(PLAN.namespace, "controlcore-exporter")
+        host = exporter_pod_address(cluster, PLAN.namespace)
+        stack.enter_context(ExporterServer(exporter_settings(PLAN, stores, product), host=host, port=9877))
+        alertmanager = stack.enter_context(AlertmanagerServer("route: {receiver: none}\nreceivers: [{name: none}]\n"))
         files = {
-            "prometheus.yml": guide_configuration(stage, cluster),
+            "prometheus.yml": guide_configuration(product, cluster, alertmanager),
             "rules/controlcore.yml": (RULES / "guide.yml").read_text(encoding="utf-8"),
         }
-        yield stage, stack.enter_context(PrometheusServer(files))
+        yield Place(stores, product, product.follower, stack.enter_context(PrometheusServer(files)))
 
 
 def await_true(what: str, is_so: Callable[[], bool], timeout_seconds: float) -> None:
@@ -101,11 +112,9 @@ def await_true(what: str, is_so: Callable[[], bool], timeout_seconds: float) -> 
 
 
 @pytest.mark.timeout(LONGEST_SECONDS + 180)
-def test_guide_as_printed_discovers_fires_and_resolves(guide_stage: tuple[Stage, PrometheusServer]) -> None:
+def test_guide_as_printed_discovers_fires_and_resolves(place: Place) -> None:
     """One test, because the three alerts share their minutes: each would otherwise wait for them alone."""
-    stage, prometheus = guide_stage
-    follower = stage.follower
-    assert follower is not None
+    prometheus, follower = place.prometheus, place.follower
 
     def exporter_targets() -> list[dict[str, object]]:
         return [target for target in prometheus.targets() if str(target["scrapeUrl"]).endswith(":9877/metrics")]
@@ -121,10 +130,10 @@ def test_guide_as_printed_discovers_fires_and_resolves(guide_stage: tuple[Stage,
     watch = Watch(prometheus)
     with ExitStack() as stack:
         login = stack.enter_context(ExitStack())
-        login.enter_context(login_forbidden(stage.stores.database_url, EXPORTER_ROLE))
+        login.enter_context(login_forbidden(place.stores.database_url, EXPORTER_ROLE))
         for bouncer in BOUNCERS:
             follower.fault("slow", bouncer, delay_seconds=SLOW_SECONDS, path="/api/v1/authorize")
-        follower.fault("cpu", API, millicores=10 * stage.plan.cpu_millicores * 0.95)
+        follower.fault("cpu", API, millicores=10 * PLAN.cpu_millicores * 0.95)
         cures: dict[str, Callable[[], object]] = {
             DATABASE: login.close,
             SLOW: lambda: [follower.clear(bouncer) for bouncer in BOUNCERS],
