@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.install.cache import cache_folder
+from tools.slowness import scaled
 
 SOURCES = Path(__file__).parent
 SCRIPTS = ("frames.js", "page.jsx", "scrollbars.js")
@@ -69,7 +70,7 @@ def _install(folder: Path) -> None:
         return
     for name in ("package.json", LOCK):
         shutil.copy(SOURCES / name, folder / name)
-    _run([_find("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, INSTALL_SECONDS)
+    _run([_find("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], folder, scaled(INSTALL_SECONDS))
     mark.touch()
 
 
@@ -119,11 +120,12 @@ def _find(program: str) -> str:
     return found
 
 
-def _run(command: list[str], folder: Path, timeout_seconds: float = RUN_SECONDS) -> str:
+def _run(command: list[str], folder: Path, timeout_seconds: float | None = None) -> str:
     """Runs a program and returns what it printed on stderr; PictureError with the end of it when it fails or hangs.
 
     The children of a program that hangs end with it: the browser has several.
     """
+    timeout_seconds = scaled(RUN_SECONDS) if timeout_seconds is None else timeout_seconds
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     ) as process:
