@@ -32,6 +32,8 @@ class LoadedRule:
     is_alert: bool
     fault: str
     """Why its last evaluation failed; empty when it did not."""
+    file: str = ""
+    """The file that it was read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,11 @@ async def check_rules(installation: CheckedInstallation, check: str) -> list[Fin
     if prometheus is None:
         return []
     loaded = await read_loaded(prometheus)
-    wanted = [rule for rule in await asyncio.to_thread(shipped.read_rules) if rule.file != GUIDE_FILE]
+    known = await asyncio.to_thread(shipped.read_rules)
+    wanted = [rule for rule in known if rule.file != GUIDE_FILE]
     written = await _canonical(prometheus, wanted, loaded)
-    return find_rules(len(wanted), compare(wanted, loaded, written), loaded, without_user(prometheus.url), check)
+    found = find_rules(len(wanted), compare(wanted, loaded, written), loaded, without_user(prometheus.url), check)
+    return [*found, *find_repeated(known, loaded, check)]
 
 
 CHECKS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.rules", check_rules, 60.0, asked="Prometheus"),)
@@ -61,7 +65,7 @@ CHECKS: tuple[Check[CheckedInstallation], ...] = (Check("prometheus.rules", chec
 async def read_loaded(prometheus: Prometheus) -> tuple[LoadedRule, ...]:
     """Every rule that Prometheus has loaded; raises BackendError."""
     groups = (await prometheus.read("rules"))["groups"]
-    return tuple(_loaded(rule) for group in groups for rule in group["rules"])
+    return tuple(_loaded(rule, str(group.get("file", ""))) for group in groups for rule in group["rules"])
 
 
 async def _canonical(prometheus: Prometheus, wanted: Iterable[Rule], loaded: Iterable[LoadedRule]) -> dict[str, str]:
@@ -143,13 +147,34 @@ def find_rules(
     return found
 
 
+def find_repeated(known: Sequence[Rule], loaded: Sequence[LoadedRule], check: str) -> list[Finding]:
+    """The alerts of the known files that more than one loaded rule makes, with the same labels."""
+    names = {rule.name for rule in known if rule.is_alert}
+    files: dict[tuple[str, frozenset[tuple[str, str]]], list[str]] = {}
+    for rule in loaded:
+        if rule.is_alert and rule.name in names:
+            files.setdefault((rule.name, frozenset(rule.labels.items())), []).append(rule.file)
+    repeated = {name: paths for (name, _), paths in files.items() if len(paths) > 1}
+    if not repeated:
+        return []
+    evidence = "\n".join(f"{name}: {', '.join(paths)}" for name, paths in list(repeated.items())[:MAX_NAMED])
+    is_guide = repeated.keys() <= {rule.name for rule in known if rule.file == GUIDE_FILE}
+    remedy = (
+        f"take {GUIDE_FILE} away: the guide's own file has the same alerts"
+        if is_guide
+        else "keep one of these files: take the other away, or out of rule_files of prometheus.yml"
+    )
+    problem = "alerts are loaded twice in Prometheus: each change must be made in both files"
+    return [Finding(Severity.WARNING, check, problem, evidence, remedy)]
+
+
 def _named(names: Sequence[str]) -> str:
     """The names, up to the number that is readable."""
     rest = len(names) - MAX_NAMED
     return ", ".join(names[:MAX_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _loaded(rule: Mapping[str, Any]) -> LoadedRule:
+def _loaded(rule: Mapping[str, Any], file: str) -> LoadedRule:
     """A rule from Prometheus' answer."""
     fault = str(rule.get("lastError") or "") if rule.get("health") == "err" else ""
     return LoadedRule(
@@ -159,4 +184,5 @@ def _loaded(rule: Mapping[str, Any]) -> LoadedRule:
         rule.get("labels") or {},
         is_alert=rule.get("type") == "alerting",
         fault=fault,
+        file=file,
     )

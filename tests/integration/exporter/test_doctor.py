@@ -108,6 +108,10 @@ CASES: dict[str, tuple[Breaking, str, str, str, str]] = {
         scraping(rules=OLD_RULES),
         *("warning", "prometheus.rules", "loaded rules are not those of this version", "cp "),
     ),
+    "rules_twice": (
+        scraping(rules={**RULES, "controlcore.yml": RULES["guide.yml"]}),
+        *("warning", "prometheus.rules", "loaded twice", "take guide.yml away"),
+    ),
     "not_scraped": (
         scraping(is_scraped=False),
         *("error", "prometheus.targets", "scrapes no controlcore-exporter", "- job_name: controlcore-exporter"),

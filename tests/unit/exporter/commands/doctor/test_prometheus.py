@@ -10,7 +10,7 @@ import pytest
 from chassis.output.findings import Severity
 from chassis.process.build_info import version
 from exporter.commands.doctor.prometheus import find_targets
-from exporter.commands.doctor.rules import LoadedRule, compare, find_rules
+from exporter.commands.doctor.rules import LoadedRule, compare, find_repeated, find_rules
 from exporter.commands.doctor.series import Catalogue, Question, find_panels, find_series
 from exporter.commands.doctor.shipped import PanelQuery, Rule, read_queries, read_rules, squeeze
 
@@ -98,6 +98,25 @@ def test_findings_about_rules() -> None:
     assert faulty.evidence == "ControlCoreA: many-to-many"
     (tuned,) = find_rules(1, compare([RULE], [replace(LOADED, for_seconds=1.0)], {}), [LOADED], "http://p", "r")
     assert tuned.severity is Severity.INFO
+
+
+GUIDE = replace(RULE, name="HighCPUUsage", file="guide.yml")
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("HighCPUUsage", "take guide.yml away"), ("ControlCoreA", "keep one of these files")]
+)
+def test_alert_that_two_files_make_is_told_with_both(name: str, remedy: str) -> None:
+    loaded = [replace(LOADED, name=name, file="/r/guide.yml"), replace(LOADED, name=name, file="/r/own.yml")]
+    (found,) = find_repeated([RULE, GUIDE], loaded, "r")
+    assert (found.severity, found.evidence) == (Severity.WARNING, f"{name}: /r/guide.yml, /r/own.yml")
+    assert remedy in found.remedy
+
+
+@pytest.mark.parametrize("change", [{"labels": {"severity": "warning"}}, {"is_alert": False}, {"name": "Foreign"}])
+def test_rules_that_make_different_alerts_are_not_repeated(change: dict[str, Any]) -> None:
+    name = change.get("name", LOADED.name)
+    assert find_repeated([RULE, GUIDE], [replace(LOADED, name=name), replace(LOADED, **change)], "r") == []
 
 
 KNOWN = Catalogue(
