@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import yaml
@@ -38,7 +39,7 @@ def parse_policies(text: str, source: str) -> PolicySet:
     kept: list[dict[str, Any]] = [{}]
     faults: list[Found] = []
     try:
-        parsed = TypeAdapter(PolicySet).validate_python(document, context=kept)
+        parsed = _reader().validate_python(document, context=kept)
     except ValidationError as error:
         faults += faults_of(error)
         policies = tuple(_half_read(document, index, fields) for index, fields in enumerate(kept[1:]))
@@ -54,6 +55,12 @@ def parse_policies(text: str, source: str) -> PolicySet:
         replace(policy, dependencies=closure(policy.dependencies, parsed.graph)) for policy in parsed.policies
     )
     return replace(parsed, policies=policies)
+
+
+@cache
+def _reader() -> TypeAdapter[PolicySet]:
+    """Made once: that takes longer than reading a file with it."""
+    return TypeAdapter(PolicySet)
 
 
 def _half_read(document: Any, index: int, fields: Mapping[str, Any]) -> Policy:
