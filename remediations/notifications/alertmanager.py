@@ -20,7 +20,7 @@ from chassis.http.call import Call, Response
 from chassis.http.client_auth import authorization
 from chassis.log import get_logger
 from remediations.metrics import Announcement, Telemetry
-from remediations.notifications.alerts import AnnouncedAlert, Labels, announce, to_wire
+from remediations.notifications.alerts import AnnouncedAlert, AnnouncementForm, Labels, announce, to_wire
 from remediations.notifications.timeline import Timeline
 from remediations.settings import AlertmanagerSettings
 
@@ -72,6 +72,7 @@ class Announcer:
 
     def __init__(self, http: Poster, settings: AlertmanagerSettings, clock: Clock, telemetry: Telemetry) -> None:
         self._http = http
+        self._form = AnnouncementForm(settings.announce_labels, settings.announce_seconds, settings.announce_command)
         self._settings = settings
         self._clock = clock
         self._telemetry = telemetry
@@ -82,10 +83,7 @@ class Announcer:
     def enqueue(self, timeline: Timeline) -> None:
         """Updates the table for one remediation."""
         name = timeline.remediation.id
-        wanted = {
-            item.labels: item
-            for item in announce(timeline, self._settings.announce_labels, self._settings.announce_seconds)
-        }
+        wanted = {item.labels: item for item in announce(timeline, self._form)}
         if name not in self._owned and (not wanted or len(self._owned) >= MAX_OWNERS):
             return
         for labels in self._owned.pop(name, set()) - wanted.keys():

@@ -39,11 +39,21 @@ class AnnouncedAlert:
     ends_at: float | None = None
 
 
-def announce(timeline: Timeline, extra_labels: Mapping[str, str], least_seconds: float) -> tuple[AnnouncedAlert, ...]:
+@dataclass(frozen=True, slots=True)
+class AnnouncementForm:
+    """What the settings say about every announcement."""
+
+    extra_labels: Mapping[str, str]
+    least_seconds: float
+    """An action is announced for this time, even if its remediation closes sooner."""
+    command: str = "controlcore-remediator"
+    """How people call this program."""
+
+
+def announce(timeline: Timeline, form: AnnouncementForm) -> tuple[AnnouncedAlert, ...]:
     """The alerts of a remediation now.
 
-    An action is announced for `least_seconds`, even if its remediation closes sooner: Alertmanager sends no
-    notification for an alert that has ended before its group was due.
+    Alertmanager sends no notification for an alert that has ended before its group was due: hence `least_seconds`.
     """
     if timeline.policy is None or not timeline.moments:
         return ()
@@ -52,23 +62,23 @@ def announce(timeline: Timeline, extra_labels: Mapping[str, str], least_seconds:
     acted = next((moment for moment in timeline.moments if moment.kind is MilestoneKind.ACTED), None)
     last = timeline.moments[-1]
     if acted is not None:
-        ends_at = None if closed_at is None else max(closed_at, acted.at + least_seconds)
-        found.append(_announced_alert(timeline, timeline.policy, acted, extra_labels, ends_at))
+        ends_at = None if closed_at is None else max(closed_at, acted.at + form.least_seconds)
+        found.append(_announced_alert(timeline, timeline.policy, acted, form, ends_at))
     if last.kind in {MilestoneKind.HELD, MilestoneKind.PLANNED} and closed_at is None:
-        found.append(_announced_alert(timeline, timeline.policy, last, extra_labels, None))
+        found.append(_announced_alert(timeline, timeline.policy, last, form, None))
     elif last.kind is MilestoneKind.PLANNED and closed_at is not None and timeline.policy.mode in QUIET_MODES:
-        found.append(_announced_alert(timeline, timeline.policy, last, extra_labels, closed_at + least_seconds))
+        found.append(_announced_alert(timeline, timeline.policy, last, form, closed_at + form.least_seconds))
     return tuple(found)
 
 
 def _announced_alert(
-    timeline: Timeline, policy: Policy, moment: Milestone, extra_labels: Mapping[str, str], ends_at: float | None
+    timeline: Timeline, policy: Policy, moment: Milestone, form: AnnouncementForm, ends_at: float | None
 ) -> AnnouncedAlert:
     """One alert about one milestone."""
     name = {MilestoneKind.ACTED: ACTED, MilestoneKind.HELD: HELD}.get(moment.kind, PLANNED)
     needs_person = moment.kind is not MilestoneKind.ACTED and moment.reason != "guards_passed"
     labels = {
-        **extra_labels,
+        **form.extra_labels,
         "alertname": name,
         "severity": "warning" if needs_person and policy.mode not in QUIET_MODES else "info",
         "policy": policy.name,
@@ -78,10 +88,11 @@ def _announced_alert(
     if timeline.is_listed:
         target = timeline.remediation.target
         labels |= {"namespace": target.namespace, "kind": target.kind, "name": target.name}
-    return AnnouncedAlert(tuple(sorted(labels.items())), _annotations(timeline, policy, moment), moment.at, ends_at)
+    annotations = _annotations(timeline, policy, moment, form.command)
+    return AnnouncedAlert(tuple(sorted(labels.items())), annotations, moment.at, ends_at)
 
 
-def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[str, str]:
+def _annotations(timeline: Timeline, policy: Policy, moment: Milestone, command: str) -> dict[str, str]:
     """What happens, why, what a person can do, and how to stop it."""
     remediation = timeline.remediation
     target, alert = harmless(remediation.target.key, SHORT), harmless(remediation.alert.name, SHORT)
@@ -90,9 +101,9 @@ def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[
         "description": f"{moment.reason}: {moment.detail}" if moment.detail else moment.reason,
         "alert": alert,
         "remediation_id": remediation.id,
-        "show": f"controlcore-remediator show {remediation.id}",
+        "show": f"{command} show {remediation.id}",
         "stop": (
-            f"this policy: controlcore-remediator pause --policy {policy.name.partition(':')[0]} --reason WHY; "
+            f"this policy: {command} pause --policy {policy.name.partition(':')[0]} --reason WHY; "
             f"everything: pause --all --reason WHY; this alert: a silence of {alert} in Alertmanager"
         ),
     }
@@ -100,8 +111,8 @@ def _annotations(timeline: Timeline, policy: Policy, moment: Milestone) -> dict[
         found["help"] = f"{EXPLANATIONS[moment.reason][1]} ({PAGE}#{moment.reason})"
     found |= {name: link for name in LINKS if (link := _link(remediation.alert.annotations.get(name, "")))}
     if _waits_for_approval(moment, policy):
-        found["approve"] = f"controlcore-remediator approve {remediation.id} prints the plan and the line to copy"
-        found["reject"] = f"controlcore-remediator reject {remediation.id}"
+        found["approve"] = f"{command} approve {remediation.id} prints the plan and the line to copy"
+        found["reject"] = f"{command} reject {remediation.id}"
     return found
 
 

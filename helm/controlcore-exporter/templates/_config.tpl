@@ -45,7 +45,7 @@
       "journal" (dict "path" "/var/lib/controlcore-remediator/journal.db")
       "policies_file" "/etc/controlcore-remediator/policies.yaml"
       "prometheus" (dict "url" .Values.remediator.prometheusUrl)
-      "alertmanager" (dict "url" .Values.remediator.alertmanagerUrl)
+      "alertmanager" (dict "url" .Values.remediator.alertmanagerUrl "announce_command" (printf "kubectl -n %s exec deploy/%s -- controlcore-remediator" .Release.Namespace (include "cc.remediator" .)))
       "kubernetes" dict
       "log" (dict "level" .Values.remediator.logLevel "form" "json") -}}
 {{- if .Values.remediator.webConfig.secret }}{{ $_ := set $config.server "web_config_file" (include "cc.webFile" .Values.remediator) }}{{ end -}}

@@ -161,7 +161,9 @@ def test_every_member_of_an_alertmanager_cluster_can_be_named() -> None:
     place = {"more_urls": ["http://am-1:9093"], "announce_labels": {"cluster": "production"}}
     values = {"remediator": {**SMALL["remediator"], "settings": {"alertmanager": place}}}
     config = yaml.safe_load(file_of(values, "controlcore-remediator", "config.yaml"))
+    command = config["alertmanager"].pop("announce_command")
     assert config["alertmanager"] == {"url": "http://alertmanager:9093", **place}
+    assert command == "kubectl -n controlcore exec deploy/controlcore-remediator -- controlcore-remediator"
 
 
 def test_addresses_follow_the_values_and_may_be_given() -> None:

@@ -19,6 +19,12 @@ def test_external_labels_are_taken():
     assert AlertmanagerSettings(announce_labels={"cluster": "a"}).announce_labels == {"cluster": "a"}
 
 
+@pytest.mark.parametrize("text", ["", " controlcore-remediator", "a\nb", "a" * 301])
+def test_command_that_is_no_line_is_refused(text: str):
+    with pytest.raises(ValidationError):
+        AlertmanagerSettings(announce_command=text)
+
+
 def test_announcing_is_on_where_an_alertmanager_is_named():
     assert AlertmanagerSettings().announce is True
 

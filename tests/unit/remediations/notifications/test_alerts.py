@@ -10,15 +10,15 @@ from remediations.core.model.alert import Mode, Target
 from remediations.core.model.names import ANNOUNCEMENTS
 from remediations.core.model.reasons import HoldReason
 from remediations.core.model.remediation import State
-from remediations.notifications.alerts import AnnouncedAlert, announce, to_wire
+from remediations.notifications.alerts import AnnouncedAlert, AnnouncementForm, announce, to_wire
 from tests.fakes.decisions import NOW, an_alert, restart_policy
 from tests.fakes.notifications import a_hold, a_verdict, a_write, an_act, told
 
 LEAST = 600.0
 
 
-def found(*records, extra=None, **changes):
-    return announce(told(*records, **changes), extra or {}, LEAST)
+def found(*records, extra=None, command="controlcore-remediator", **changes):
+    return announce(told(*records, **changes), AnnouncementForm(extra or {}, LEAST, command))
 
 
 def labels(standing: AnnouncedAlert) -> dict[str, str]:
@@ -51,6 +51,16 @@ def test_hold_says_what_why_and_how_to_stop_it():
         assert way in texts["stop"]
     assert texts["help"].endswith("(docs/reasons.md#dependency_down)")
     assert not {"approve", "reject"} & texts.keys()
+
+
+def test_commands_begin_as_people_call_the_program():
+    command = "kubectl -n cc exec deploy/controlcore-remediator -- controlcore-remediator"
+    (standing,) = found(a_hold(0, "approval", proposal={"action": "restart_workload"}), command=command)
+    texts = standing.annotations
+    assert texts["show"] == f"{command} show 0001"
+    assert texts["stop"].startswith(f"this policy: {command} pause --policy restart-api ")
+    assert texts["approve"].startswith(f"{command} approve 0001 ")
+    assert texts["reject"] == f"{command} reject 0001"
 
 
 @pytest.mark.parametrize("link", ["https://wiki.example.com/runbooks/ControlCoreApiDown.md", "/d/controlcore-health"])
@@ -123,7 +133,13 @@ def test_hold_of_a_policy_that_does_nothing_is_no_warning():
 
 
 def test_policy_that_has_gone_announces_nothing():
-    assert announce(told(a_hold(0)).__class__(told(a_hold(0)).remediation, None, told(a_hold(0)).moments), {}, 1) == ()
+    assert (
+        announce(
+            told(a_hold(0)).__class__(told(a_hold(0)).remediation, None, told(a_hold(0)).moments),
+            AnnouncementForm({}, 1),
+        )
+        == ()
+    )
 
 
 TEXTS = st.text(st.characters(), max_size=40)

@@ -11,7 +11,7 @@ import pytest
 from remediations.core.model.errors import JournalError
 from remediations.core.model.remediation import State
 from remediations.notifications import dispatcher as dispatcher_module
-from remediations.notifications.alerts import announce
+from remediations.notifications.alerts import AnnouncementForm, announce
 from remediations.notifications.dispatcher import Dispatcher
 from remediations.notifications.kubernetes_events import notes
 from remediations.notifications.timeline import MilestoneKind, Timeline
@@ -103,7 +103,7 @@ async def test_process_that_dies_at_any_point_leaves_nothing_untold(tmp_path_fac
             assert [moment.kind for moment in told.moments][-2:] == [MilestoneKind.ACTED, MilestoneKind.VERIFIED], (
                 number
             )
-            assert announce(told, {}, 600.0)[0].starts_at >= NOW
+            assert announce(told, AnnouncementForm({}, 600.0))[0].starts_at >= NOW
             told_by_all.add(tuple(note.name.rsplit(".", 1)[1] for note in notes(told, "pod-1")))
     assert number > 30
     assert all(len(set(names)) == len(names) for names in told_by_all)
