@@ -68,7 +68,7 @@ audit: $(AUDIT)/.installed ## faults in the sources (bandit) and in the workflow
 
 # --strict: a package about which the service says nothing is a fault, not a clean one.
 advisories: $(AUDIT)/.installed ## known vulnerabilities of the locked Python packages (pip-audit asks PyPI)
-	@$(AUDIT)/bin/pip-audit --strict --disable-pip --no-deps --progress-spinner off $(foreach lock,runtime build dev audit,-r tools/lock/$(lock).txt)
+	@$(AUDIT)/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off $(foreach lock,runtime build dev audit,-r tools/lock/$(lock).txt)
 
 dist: venv ## what a release publishes beside the image, into dist: wheel, chart, SBOM, checksums (TAG=v1.2.3 must be the version)
 	@$(PYTHON) -m tools.install.build --only helm
