@@ -18,6 +18,17 @@ from exporter.settings import ExporterSettings, Scope
 from exporter.sources.sources import Sources
 
 
+def load_drivers(settings: ExporterSettings) -> None:
+    """Imports what `opened` will need. Call it before the event loop runs: on a slow machine this takes seconds."""
+    if settings.runs(Scope.DEPLOYMENT):
+        if settings.database.url is not None:
+            import chassis.postgres.session  # noqa: PLC0415 - the driver costs memory
+        if settings.redis.url is not None:
+            import chassis.redis.session  # noqa: PLC0415 - the driver costs memory
+    if settings.kubernetes is not None:
+        import chassis.output.redaction  # noqa: F401, PLC0415 - RE2 costs memory
+
+
 @asynccontextmanager
 async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sources]:
     """Yields the sources of a configuration. Raises ConfigError when Kubernetes credentials cannot be used."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +12,26 @@ from chassis.errors import ConfigError
 from exporter.commands.configuration import load_settings
 from exporter.sources.open import addresses, opened
 from tests.fakes.clock import ManualClock
+from tools.slowness import scaled
+
+SCRIPT = """
+import asyncio, sys
+from chassis.clock import SystemClock
+from exporter.settings import ExporterSettings
+from exporter.sources.open import load_drivers, opened
+
+settings = ExporterSettings(
+    database={"url": "postgresql://user@127.0.0.1/db"}, redis={"url": "redis://127.0.0.1"},
+)
+load_drivers(settings)
+before = set(sys.modules)
+
+async def body():
+    async with opened(settings, SystemClock()):
+        print(*(name for name in set(sys.modules) - before if name.split(".")[0] in {"asyncpg", "chassis", "redis"}))
+
+asyncio.run(body())
+"""
 
 
 async def test_nothing_configured_opens_only_the_http_client() -> None:
@@ -63,3 +84,12 @@ def test_password_files_reach_the_addresses(tmp_path: Path) -> None:
     assert database is not None
     assert redis is not None
     assert (database.password_file, redis.password_file) == (secret, secret)
+
+
+def test_no_driver_is_imported_on_the_event_loop() -> None:
+    """On a slow machine the import of redis blocked the loop for two seconds, and the watchdog complained."""
+    ended = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=scaled(30)
+    )
+
+    assert ended.stdout.split() == []
