@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from tests.fakes.log_file import read_log
 from tests.fakes.waiting import wait_for
 from tools.slowness import scaled
 
@@ -66,7 +66,7 @@ class RunningExporter:
     @property
     def log(self) -> list[dict[str, Any]]:
         """The lines written so far."""
-        return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
+        return read_log(self.log_path)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """The lines of one event."""

@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any
 
 from remediations.core.codec import from_json, inflate, to_json
+from tests.fakes.log_file import read_log
 from tools.servers.process import Command
 from tools.servers.sidecar import ROOT, RemediatorServer
 from tools.slowness import scaled
@@ -104,7 +105,7 @@ receivers:
 
     def log(self) -> list[dict[str, Any]]:
         """The log lines written so far."""
-        return [json.loads(line) for line in self.log_path.read_text().splitlines() if line.startswith("{")]
+        return read_log(self.log_path)
 
     def read(self, question: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of the journal, read while the program runs; the data of a record is complete."""

@@ -12,11 +12,13 @@ from io import StringIO
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 
 from remediations.__main__ import main
+from remediations.commands.doctor import program
 from tests.fakes.running_remediator import RunningRemediator
 from tests.fakes.waiting import wait_for
 from tools.chart import REMEDIATOR, remediator_rights
@@ -36,7 +38,7 @@ GOOD_SERIES = {
 }
 """The content of the exporter's page; None means now."""
 CALL_SECONDS = min(scaled(3), 9)
-"""Time of one call to Prometheus or Alertmanager; below the 10 s of a check."""
+"""Time of one call to Prometheus, Alertmanager or the program; below the 10 s of a check."""
 SILENT = {"route": {"receiver": "none"}, "receivers": [{"name": "none"}]}
 RESENDING = ("--rules.alert.resend-delay=1s",)
 """An alert that was sent before Alertmanager was discovered is otherwise sent again after a minute only."""
@@ -113,7 +115,8 @@ class Installed:
         """Exit status and output of the command."""
         path = settings or self.remediator.settings_path
         told = StringIO()
-        with redirect_stdout(told), pytest.raises(SystemExit) as ended:
+        patience = patch.object(program, "SECONDS", CALL_SECONDS)
+        with patience, redirect_stdout(told), pytest.raises(SystemExit) as ended:
             main(["--config.file", str(path), "doctor", "-o", form, *arguments])
         return int(ended.value.code or 0), told.getvalue()
 
