@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,12 @@ def test_release_is_installed_upgraded_and_uninstalled(cluster: Cluster, namespa
     assert {kind.partition("/")[0] for kind in installed} >= {"deployments", "roles", "configmaps"}
     assert [name for name in installed if "remediator" in name] != []
     assert admission(cluster, release) != []
+
+    told = helm(cluster, namespace, "install", "another", str(CHART), "--dry-run=server", values=FIRST)
+    assert re.findall(r"WARNING: release (\S+) already runs (\S+ \S+) in", told) == [
+        (release, "an exporter"), (release, "a remediator"),
+    ]  # fmt: skip
+    assert "WARNING: release" not in helm(cluster, namespace, "upgrade", release, str(CHART), values=FIRST)
 
     helm(cluster, namespace, "upgrade", release, str(CHART), values=SECOND)
     upgraded = objects(cluster, namespace)
