@@ -55,13 +55,15 @@ def run(hang: str, serious: float = 0.5) -> tuple[list[str], list[dict[str, obje
 
 @pytest.mark.parametrize("hang", [SLEEPS, HOLDS_THE_INTERPRETER], ids=["sleep", "expression"])
 def test_blocked_loop_is_counted_once_and_told_with_its_stack(hang: str) -> None:
-    """R1: whatever blocks the loop the next time, the log says where."""
+    """R1: whatever blocks the loop the next time, the log says where. A busy machine may block it once more."""
     printed, logged, stderr = run(hang)
     assert printed[0].split() == ["before", "0"]
-    assert printed[1:] == ["after 1 True True", "ended"]
+    after, stalls, *rest = printed[1].split()
+    assert (after, rest, printed[2:]) == ("after", ["True", "True"], ["ended"])
     assert {line["event"] for line in logged} == {"event_loop.blocked", "event_loop.resumed"}
-    (blocked,) = [line for line in logged if line["event"] == "event_loop.blocked"]
-    assert "hang_here" in str(blocked["stack"])
+    stacks = [str(line["stack"]) for line in logged if line["event"] == "event_loop.blocked"]
+    assert len([stack for stack in stacks if "hang_here" in stack]) == 1
+    assert 1 <= int(stalls) <= len(stacks)
     assert "hang_here" in stderr  # faulthandler's own, which needs no thread of Python
 
 
