@@ -18,7 +18,6 @@ from exporter.commands.serve import Exporter
 from exporter.commands.sidecar import bare_settings
 from exporter.http.landing_page import NOTHING, is_nothing_watched
 from exporter.settings import ExporterSettings
-from exporter.sources.open import load_drivers
 
 
 def start(specs: tuple[CollectorSpec, ...], path: Path | None, overrides: Mapping[str, Any], *, is_check: bool) -> None:
@@ -54,8 +53,6 @@ def _serve(
     file = None if settings.log.file is None else LogFile(settings.log.file)
     level, form = settings.log.level, settings.log.form
     log.configure(program="controlcore-exporter", level=level, form=form, clock=clock, file=file)
-
-    load_drivers(settings)
 
     async def body(life: Lifecycle) -> None:
         exporter = Exporter(settings, load, specs, clock, log.get_logger())

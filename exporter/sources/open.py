@@ -6,8 +6,11 @@ nothing. A driver is imported only when its backend is configured and a collecto
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib import import_module
 
 from chassis.clock import Clock
 from chassis.http.client import HttpClient
@@ -18,17 +21,6 @@ from exporter.settings import ExporterSettings, Scope
 from exporter.sources.sources import Sources
 
 
-def load_drivers(settings: ExporterSettings) -> None:
-    """Imports what `opened` will need. Call it before the event loop runs: on a slow machine this takes seconds."""
-    if settings.runs(Scope.DEPLOYMENT):
-        if settings.database.url is not None:
-            import chassis.postgres.session  # noqa: PLC0415 - the driver costs memory
-        if settings.redis.url is not None:
-            import chassis.redis.session  # noqa: PLC0415 - the driver costs memory
-    if settings.kubernetes is not None:
-        import chassis.output.redaction  # noqa: F401, PLC0415 - RE2 costs memory
-
-
 @asynccontextmanager
 async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sources]:
     """Yields the sources of a configuration. Raises ConfigError when Kubernetes credentials cannot be used."""
@@ -37,16 +29,19 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
         postgres = redis = kubernetes = None
         has_stores = settings.runs(Scope.DEPLOYMENT)  # collectors of scope pod query only the API
         if has_stores and postgres_address is not None:
+            await _load("chassis.postgres.session")
             from chassis.postgres.session import PostgresSession  # noqa: PLC0415 - the driver costs memory
 
             postgres = PostgresSession(postgres_address, max_age_seconds=settings.database.max_connection_seconds)
             stack.push_async_callback(postgres.close)
         if has_stores and redis_address is not None:
+            await _load("chassis.redis.session")
             from chassis.redis.session import RedisSession  # noqa: PLC0415 - the driver costs memory
 
             redis = RedisSession(redis_address, max_age_seconds=settings.redis.max_connection_seconds)
             stack.push_async_callback(redis.close)
         if settings.kubernetes is not None:
+            await _load("chassis.output.redaction")
             from chassis.output.redaction import remove_secrets  # noqa: PLC0415 - RE2 costs memory
 
             place = settings.kubernetes
@@ -62,6 +57,12 @@ async def opened(settings: ExporterSettings, clock: Clock) -> AsyncIterator[Sour
             redis_address=redis_address,
             kubernetes=kubernetes,
         )
+
+
+async def _load(module: str) -> None:
+    """Imports a module beside the event loop: on a slow machine a driver takes seconds."""
+    if module not in sys.modules:
+        await asyncio.to_thread(import_module, module)
 
 
 def addresses(settings: ExporterSettings) -> tuple[PostgresAddress | None, RedisAddress | None]:
