@@ -191,7 +191,7 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Ends the cluster after the last test that uses it: an idle control plane takes a tenth of a core."""
+    """Ends the cluster after the last test that uses it: an idle control plane keeps computing."""
     found = getattr(item, "_fixtureinfo", None)
     if found is None or CLUSTER not in found.names_closure:
         return

@@ -20,12 +20,11 @@ from tools.install.image import pip_secrets
 from tools.install.image.archive import TIME_FORMAT, Archive, ArchiveError, read_archive
 from tools.install.image.engines import NAMES, BuildRequest, Engine, EngineError, find_engine
 from tools.install.image.sbom import write_sbom
-from tools.install.image.source import NAME, ROOT, Source, SourceError, read_source
+from tools.install.image.source import IMAGES, NAME, ROOT, Source, SourceError, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FOLDER = ROOT / "build" / "image"
 MOST_BYTES_OVER_BASE = 120_000_000
 LABEL = "org.opencontainers.image"
 FAULTS = (EngineError, SourceError, ArchiveError, ToolError, quiet.CommandError)
@@ -115,8 +114,8 @@ def build(engine: Engine, request: BuildRequest) -> Archive:
     _report(pip_secrets.tell(request.secrets))
     _report(f"building {', '.join(request.tags)} on {base} (one to three minutes)")
     engine.build(request)
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=IMAGES) as folder:
         engine.save(tag, Path(folder) / "saved.tar")
         saved = read_archive(Path(folder) / "saved.tar")
         names = [engine.name_image(name) for name in request.tags]
@@ -124,7 +123,7 @@ def build(engine: Engine, request: BuildRequest) -> Archive:
         if archive != saved:
             engine.load(archive.path)
         architecture = archive.platform.partition("/")[2].replace("/", "-")
-        return archive.move(FOLDER / f"{NAME}-{request.labels[f'{LABEL}.version']}-{architecture}.tar")
+        return archive.move(IMAGES / f"{NAME}-{request.labels[f'{LABEL}.version']}-{architecture}.tar")
 
 
 def _find_secrets(options: argparse.Namespace, stack: ExitStack) -> dict[str, Path]:

@@ -13,18 +13,12 @@ from typing import TYPE_CHECKING
 
 from tools.install.build import locate
 from tools.install.compiler import ToolError
-from tools.install.image.source import NAME, ROOT, SourceError, read_source
+from tools.install.image.source import IMAGES, SourceError, find_sboms, read_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-FOLDER = ROOT / "build" / "image"
 ENDS_AT = "high"
-
-
-def find_sboms(folder: Path, version: str) -> list[Path]:
-    """The SBOMs that `make image` wrote for this version, one for each platform."""
-    return sorted(folder.glob(f"{NAME}-{version}-*.cdx.json"))
 
 
 def make_command(grype: Path, sbom: Path) -> list[str]:
@@ -35,7 +29,7 @@ def make_command(grype: Path, sbom: Path) -> list[str]:
 def main() -> int:
     """Scans every SBOM; returns 1 for a finding, a missing image or a failure of grype."""
     try:
-        sboms = find_sboms(FOLDER, read_source().version)
+        sboms = find_sboms(IMAGES, read_source().version)
         if not sboms:
             print("tools.install.image.scan: there is no SBOM of this version: run `make image` first", file=sys.stderr)
             return 1

@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "controlcore-sidecar"
+IMAGES = ROOT / "build" / "image"
+"""Where `make image` writes the archive and its SBOM."""
 
 
 class SourceError(RuntimeError):
@@ -51,3 +53,8 @@ def _git(root: Path, *arguments: str) -> str:
         return ""
     answer = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
     return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+def find_sboms(folder: Path, version: str) -> list[Path]:
+    """The SBOMs that `make image` wrote for this version, one for each platform."""
+    return sorted(folder.glob(f"{NAME}-{version}-*.cdx.json"))

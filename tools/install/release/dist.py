@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 from tools.install import quiet
 from tools.install.build import locate
 from tools.install.compiler import ToolError
-from tools.install.image.source import NAME, ROOT, SourceError, read_source
+from tools.install.image.source import IMAGES, ROOT, SourceError, find_sboms, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 DIST = ROOT / "dist"
-IMAGE = ROOT / "build" / "image"
 CHART = ROOT / "helm" / "controlcore-exporter"
 SUMS = "SHA256SUMS"
 SIGNATURE = ".sigstore.json"
@@ -81,7 +80,7 @@ def write_dist(tag: str = "") -> Path:
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(DIST)]
     quiet.run(build, environment)
     quiet.run([str(locate("helm")), "package", str(CHART), "--destination", str(DIST)], environment)
-    for sbom in sorted(IMAGE.glob(f"{NAME}-{source.version}-*.cdx.json")):
+    for sbom in find_sboms(IMAGES, source.version):
         shutil.copy2(sbom, DIST)
     return write_sums(DIST)
 

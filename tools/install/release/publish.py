@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from tools.install.build import locate
 from tools.install.compiler import ToolError
-from tools.install.image.source import NAME, SourceError, read_source
-from tools.install.release.dist import DIST, IMAGE, SIGNATURE, SUMS, ReleaseError, check_sums, check_versions
+from tools.install.image.source import IMAGES, NAME, SourceError, read_source
+from tools.install.release.dist import DIST, SIGNATURE, SUMS, ReleaseError, check_sums, check_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ class Release:
     tag: str = ""
     provenance: Path | None = None
     dist: Path = DIST
-    images: Path = IMAGE
+    images: Path = IMAGES
 
     @property
     def image(self) -> str:
