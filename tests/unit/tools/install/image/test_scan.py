@@ -21,6 +21,6 @@ def test_only_what_a_newer_version_repairs_ends_it() -> None:
 
 
 def test_missing_image_is_a_fault_and_not_a_clean_scan(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(scan, "FOLDER", tmp_path)
+    monkeypatch.setattr(scan, "IMAGES", tmp_path)
     assert scan.main() == 1
     assert "run `make image` first" in capsys.readouterr().err
