@@ -25,7 +25,7 @@ before = resident()
 large, small = [], []
 for number in range(200):
     large.append(b"x" * (200_000 + number))
-    small.append(b"x" * (1_000 + number))
+    small.append(b"x" * (8_000 + number))  # together larger than any hole that the start left in the heap
 del large
 print(resident() - before)
 """
