@@ -53,6 +53,8 @@ class LoopWatchdog:
         self._serious_until = 0.0
         self._thread_id = 0
         self._over = threading.Event()
+        self._lock = threading.Lock()
+        """Held to count: loop and thread may notice the same block at once."""
 
     @property
     def problem(self) -> str:
@@ -81,8 +83,9 @@ class LoopWatchdog:
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Runs on the loop: any block is over."""
         now = time.monotonic()
-        self._end_stall(now - self._beat_at, now)
-        self._beat_at = now
+        with self._lock:
+            since_seconds, self._beat_at = now - self._beat_at, now
+            self._end_stall(since_seconds, now)
         if self._over.is_set():
             return
         if self._beats % ARMING_BEATS == 0:
@@ -108,11 +111,12 @@ class LoopWatchdog:
     def _watch(self) -> None:
         """Runs in the thread: one log line for each block, with the stack of the loop's thread."""
         while not self._over.wait(self._seconds_to_look()):
-            blocked = time.monotonic() - self._beat_at - BEAT_SECONDS
-            if blocked < self._stall_seconds or self._is_noticed:
-                continue
-            self._is_noticed = True
-            self.stalls += 1
+            with self._lock:
+                blocked = time.monotonic() - self._beat_at - BEAT_SECONDS
+                if blocked < self._stall_seconds or self._is_noticed:
+                    continue
+                self._is_noticed = True
+                self.stalls += 1
             frame = sys._current_frames().get(self._thread_id)  # noqa: SLF001 - the documented way to another thread's stack
             stack = "".join(traceback.format_stack(frame)) if frame is not None else ""
             get_logger().error("event_loop.blocked", blocked_seconds=round(blocked, 3), stack=stack[-STACK_CHARACTERS:])

@@ -55,15 +55,17 @@ def run(hang: str, serious: float = 0.5) -> tuple[list[str], list[dict[str, obje
 
 @pytest.mark.parametrize("hang", [SLEEPS, HOLDS_THE_INTERPRETER], ids=["sleep", "expression"])
 def test_blocked_loop_is_counted_once_and_told_with_its_stack(hang: str) -> None:
-    """R1: whatever blocks the loop the next time, the log says where. A busy machine may block it once more."""
+    """R1: whatever blocks the loop the next time, the log says where. A busy machine may block it more often."""
     printed, logged, stderr = run(hang)
-    assert printed[0].split() == ["before", "0"]
+    assert printed[0].split()[0] == "before"
     after, stalls, *rest = printed[1].split()
     assert (after, rest, printed[2:]) == ("after", ["True", "True"], ["ended"])
     assert {line["event"] for line in logged} == {"event_loop.blocked", "event_loop.resumed"}
     stacks = [str(line["stack"]) for line in logged if line["event"] == "event_loop.blocked"]
     assert len([stack for stack in stacks if "hang_here" in stack]) == 1
-    assert 1 <= int(stalls) <= len(stacks)
+    counts = [line["stalls"] for line in logged if line["event"] == "event_loop.resumed"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert int(stalls) in counts
     assert "hang_here" in stderr  # faulthandler's own, which needs no thread of Python
 
 
