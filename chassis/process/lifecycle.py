@@ -7,11 +7,14 @@ so they are closed in reverse order; a second SIGTERM ends the process at once. 
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
+from io import UnsupportedOperation
 
 from chassis.process.loop_watchdog import LoopWatchdog
 
@@ -119,5 +122,10 @@ async def _run(body: Body) -> None:
 
 
 def run(body: Body) -> None:
-    """Runs the program's body to its end; returns when it has closed everything it opened."""
+    """Runs the program's body to its end; returns when it has closed everything it opened.
+
+    A crash of native code (SIGSEGV, SIGABRT) ends the process with the stacks of its threads on standard error.
+    """
+    with suppress(UnsupportedOperation, ValueError, AttributeError):  # standard error may not be a file
+        faulthandler.enable(file=sys.stderr)
     asyncio.run(_run(body))

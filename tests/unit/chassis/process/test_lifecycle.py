@@ -86,3 +86,15 @@ def test_error_of_the_body_still_closes_everything() -> None:
         process.send_signal(signal.SIGTERM)
         assert [line(process) for _ in range(3)] == ["stopping", "closed last opened", "closed first opened"]
         assert process.wait() == 3
+
+
+def test_crash_of_native_code_leaves_the_stacks_in_the_log() -> None:
+    """Without them a remediator that ended by SIGSEGV said nothing at all."""
+    program = PROGRAM.format(ending="import os, signal; os.kill(os.getpid(), signal.SIGSEGV)").replace(
+        "await life.stop.wait()", "life.request_stop()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=False)
+
+    assert done.returncode == -signal.SIGSEGV
+    assert "Segmentation fault" in done.stderr
+    assert "in body" in done.stderr
