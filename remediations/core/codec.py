@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -20,6 +21,9 @@ from remediations.core.model.errors import DamagedRecordError
 T = TypeVar("T")
 MAX_BYTES = 16 * 1024 * 1024
 """Of what is inflated: more is damage, or was made to fill the memory."""
+_PREPARED: set[Any] = set()
+"""The types that msgspec knows whole."""
+_PREPARING = threading.Lock()
 
 
 class CodecError(ValueError):
@@ -37,7 +41,7 @@ def from_data(kind: type[T], data: Any, root: str = "$", *, is_exact: bool = Tru
     Raises CodecError, with `is_exact` also for a field that the type does not have; `root` begins the place it names.
     """
     try:
-        value = msgspec.convert(data, kind, dec_hook=_restore)
+        value = msgspec.convert(data, _prepared(kind), dec_hook=_restore)
     except (msgspec.ValidationError, UnicodeEncodeError) as error:
         words, _, place = str(error).partition(" - at `$")
         raise CodecError(f"{root}{place.removesuffix('`')}: {words}") from error
@@ -120,6 +124,19 @@ def _simplify(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise NotImplementedError(f"{type(value).__name__} cannot be stored")
+
+
+def _prepared(kind: type[T]) -> type[T]:
+    """The type, once msgspec knows it whole.
+
+    msgspec 0.22 learns a class at its first use and shows it half-learnt to other threads, which then read memory that
+    was never written. The journal reads in threads of its own, so one thread at a time learns.
+    """
+    if kind not in _PREPARED:
+        with _PREPARING:
+            msgspec.json.Decoder(kind, dec_hook=_restore)
+            _PREPARED.add(kind)
+    return kind
 
 
 def _restore(kind: type, data: Any) -> Any:

@@ -63,6 +63,11 @@ class _WireAlert(msgspec.Struct, frozen=True):
     starts_at: str = msgspec.field(name="startsAt", default="")
 
 
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_WIRE_ALERT = msgspec.json.Decoder(_WireAlert)
+"""Created at import: msgspec must not learn a type in two threads at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Payload:
     """A parsed body: the valid alerts, and the parts that could not be read."""
@@ -113,7 +118,7 @@ def _doctor_at(alerts: Iterable[Alert]) -> float | None:
 def _parse_envelope(body: bytes) -> _Envelope:
     """The envelope, its version checked."""
     try:
-        envelope = msgspec.json.decode(body, type=_Envelope)
+        envelope = _ENVELOPE.decode(body)
     except msgspec.ValidationError as error:
         raise PayloadError(f"not a webhook payload: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -125,7 +130,7 @@ def _parse_envelope(body: bytes) -> _Envelope:
 
 def _parse_alert(piece: bytes) -> Alert:
     """One alert; raises msgspec.ValidationError naming the field."""
-    wire = msgspec.json.decode(piece, type=_WireAlert)
+    wire = _WIRE_ALERT.decode(piece)
     size = sum(len(name.encode()) + len(value.encode()) for name, value in wire.labels.items())
     if size > MAX_LABEL_BYTES:
         raise msgspec.ValidationError(f"labels larger than {MAX_LABEL_BYTES} bytes")

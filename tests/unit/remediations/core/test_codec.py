@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -28,6 +30,7 @@ from remediations.core.policies.time_windows import Window
 from remediations.core.verdict import Observation
 from tests.fakes.decisions import an_alert, facts
 
+ROOT = Path(__file__).parents[4]
 KINDS = (
     *(Alert, Delivery, Remediation, Record, HumanAct, Approval, BreakerReset, Pause, PastAction),
     *(Facts, History, Plan, Act, Hold, NotNeeded, SendOutcome, Observation, Verdict, Undo, Revert, Inputs),
@@ -154,3 +157,34 @@ def test_type_that_the_codec_does_not_know_is_told() -> None:
         to_data(object())
     with pytest.raises(NotImplementedError, match="Path cannot be read"):
         from_data(Path, "/tmp")
+
+
+FIRST_READING_IN_TWO_THREADS = """
+import sys, threading
+from remediations.core.codec import from_data
+from remediations.core.model.remediation import Remediation
+from remediations.core.decision_inputs import Inputs
+
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(4)
+
+def read(kind):
+    barrier.wait()
+    for _ in range(20):
+        try:
+            from_data(kind, {})
+        except ValueError:
+            pass
+
+threads = [threading.Thread(target=read, args=(kind,)) for kind in (Inputs, Remediation, Inputs, Remediation)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_first_reading_in_two_threads_does_not_end_the_process() -> None:
+    """The journal's thread and the event loop read the same types at the start, and some starts ended by SIGSEGV."""
+    command = [sys.executable, "-c", FIRST_READING_IN_TWO_THREADS]
+    ends = [subprocess.run(command, cwd=ROOT, check=False) for _ in range(8)]
+
+    assert [end.returncode for end in ends] == [0] * len(ends)
