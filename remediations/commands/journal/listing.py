@@ -123,7 +123,7 @@ async def _render(
     is_wide = getattr(options, "output", "table") == "wide"
     is_filtered = options.only_open or selection != EVERY
     listed = render_list(standings, SystemClock().now(), total, is_wide=is_wide, is_filtered=is_filtered)
-    return banner + listed + _hints(standings, options)
+    return banner + listed + _hints(standings, command_line(options, settings))
 
 
 def render_list(
@@ -182,11 +182,9 @@ def _layout(now: float, columns: int | None, *, is_wide: bool) -> tuple[Row, Cal
     return ((*every, "REASON", "RECEIVED", "ATTEMPTS", "ANSWER"), wide) if is_wide else (every, whole)
 
 
-def _hints(standings: Sequence[Standing], options: argparse.Namespace) -> str:
+def _hints(standings: Sequence[Standing], command: str) -> str:
     """A line to copy for each waiting plan."""
     waiting = [item for item in standings if item.proposal is not None and not item.is_answered]
-    lines = [
-        f"waits for approval: {command_line(options)} show {item.remediation.id[-SHORT_ID:]}\n" for item in waiting
-    ]
+    lines = [f"waits for approval: {command} show {item.remediation.id[-SHORT_ID:]}\n" for item in waiting]
     more = len(lines) - MOST_HINTS
     return "".join(lines[:MOST_HINTS]) + (f"and {more} more wait for approval\n" if more > 0 else "")

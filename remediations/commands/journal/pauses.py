@@ -37,7 +37,7 @@ def pause(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         others = "" if wanted.is_of_everything else "; everything else continues"
         words = (
             f"{wanted.scope} is paused {until_words(until)} (pause {name}){others}\n"
-            f"end it: {command_line(options)} resume {quote(name)}\n"
+            f"end it: {command_line(options, settings)} resume {quote(name)}\n"
         )
         return write_output(options, {"paused": name, "until": until, "scope": wanted.scope} | to_data(wanted), words)
 

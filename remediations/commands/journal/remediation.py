@@ -59,7 +59,9 @@ def show(options: argparse.Namespace, settings: RemediatorSettings) -> int:
         (standing,) = await read_standings(journal, [remediation])
         policy, target = remediation.policy, remediation.target.key
         pauses = tuple(item for item in await pauses_in_force(journal, settings) if item.covers(policy, target))
-        view = StoryView(SystemClock().now(), command_line(options), is_verbose=options.is_verbose, pauses=pauses)
+        view = StoryView(
+            SystemClock().now(), command_line(options, settings), is_verbose=options.is_verbose, pauses=pauses
+        )
         content = story_content(remediation, records)
         content["remediation"] |= standing.to_data()
         return write_output(options, content, render_banner(pauses) + render_story(standing, records, view))
@@ -99,7 +101,7 @@ def _answer(options: argparse.Namespace, settings: RemediatorSettings, *, is_app
         if is_approved and not options.plan:
             found, difference = await waiting_difference(journal, name)
             sys.stdout.write(difference)
-            line = f"{command_line(options)} approve {name} --plan {found}"
+            line = f"{command_line(options, settings)} approve {name} --plan {found}"
             write_error(f"name the plan that you have read by its full hash: {line}")
             return exits.CONFIG
         given = ApprovalAnswer(actor_here(options.by), is_approved, options.plan, options.seconds or DEFAULT_SECONDS)

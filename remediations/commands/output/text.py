@@ -17,6 +17,7 @@ from remediations.core.model.acts import HumanAct
 from remediations.core.model.facts import Pause
 from remediations.facts.pause_file import is_of_file
 from remediations.journal.times import add_times
+from remediations.settings import RemediatorSettings
 
 MAX_LINE = 10_000
 
@@ -105,8 +106,14 @@ def write_output(options: argparse.Namespace, content: Any, text: str) -> int:
     return 0
 
 
-def command_line(options: argparse.Namespace) -> str:
-    """This program's call up to the command: the beginning of a line to copy."""
+def command_line(options: argparse.Namespace, settings: RemediatorSettings) -> str:
+    """This program's call up to the command: the beginning of a line to copy.
+
+    It is `alertmanager.announce_command` where that is set: in a pod, the `kubectl exec` from outside.
+    """
+    alertmanager = settings.alertmanager
+    if alertmanager is not None and "announce_command" in alertmanager.model_fields_set:
+        return alertmanager.announce_command
     path = getattr(options, "config_file", None)
     return "controlcore-remediator" + ("" if path is None else f" --config.file {quote(str(path))}")
 

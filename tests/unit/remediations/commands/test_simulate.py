@@ -169,6 +169,22 @@ def test_decision_is_replayed_and_a_difference_is_told(capsys, config, tmp_path)
     assert (status, json.loads(out)[0]["now"]) == (1, "act guards_passed")
 
 
+def test_lines_to_copy_begin_as_people_call_the_program(capsys, config, tmp_path):
+    """first-day 2.9: in a pod the commands of `list` and `show` were none that a person outside could copy."""
+    name = store(tmp_path, {"proposal": proposal_data(PLAN)})
+    call = "kubectl -n ops exec deploy/remediator -- controlcore-remediator"
+    before = [run(capsys, config, *words)[1] for words in (("list",), ("show", "last"))]
+    config.write_text(f"{config.read_text()}alertmanager: {{announce_command: {call}}}\n")
+
+    listed, shown = (run(capsys, config, *words)[1] for words in (("list",), ("show", "last")))
+
+    assert not [text for text in before if "kubectl" in text]
+    assert f"waits for approval: {call} show " in listed
+    assert f"{call} approve {name} --plan" in " ".join(shown.replace("\\\n", "").split())
+    assert f"{call} approve {name} --plan" in run(capsys, config, "approve", "last")[2]
+    assert f"end it: {call} resume everything" in run(capsys, config, "pause", "--all", "--reason", "night")[1]
+
+
 def test_yes_needs_the_plan_that_was_looked_at(capsys, config, tmp_path):
     name = store(tmp_path, {"proposal": proposal_data(PLAN)})
 
