@@ -48,7 +48,7 @@ def is_built() -> bool:
 def build_cluster_programs() -> None:
     """Compiles missing programs of the cluster; each line names the program and its duration."""
     if not is_built():
-        headline("the Kubernetes control plane is compiled once (about six minutes on two cores)")
+        headline("the Kubernetes control plane is compiled once (6 to 13 minutes on two cores)")
         build.build_all(CLUSTER_PROGRAMS, say)
 
 

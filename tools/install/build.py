@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MODULES_FOLDER = Path(__file__).parent / "go"
 # The figures of tools.install.programs were measured on this many cores.
 MEASURED_CORES = 2
-PROGRESS_SECONDS = 10.0
+PROGRESS_SECONDS = 60.0
 VERSION_TIMEOUT_SECONDS = 10.0
 
 
@@ -97,7 +97,7 @@ def build_all(names: Sequence[str], report: Callable[[str], None]) -> dict[str, 
 def build_programs(wanted: Sequence[Program], report: Callable[[str], None]) -> dict[str, Path]:
     """Finds or builds one program after another (the compiler uses all cores by itself); returns the paths by name.
 
-    `report` gets a line per program, and every ten seconds of building one with the time left, from another thread.
+    `report` gets a line per program, and every minute of building one with the time left, from another thread.
     """
     paths: dict[str, Path] = {}
     for index, program in enumerate(wanted):
