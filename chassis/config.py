@@ -11,18 +11,11 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 from urllib.parse import SplitResult, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
 
 from chassis.documents import UnreadableError, expect_seconds, load_yaml, read_file, why_unreadable, yaml_problem
 from chassis.errors import ConfigError, Fault, unknown_name
@@ -43,28 +36,12 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Settings(BaseSettings):
-    """A program's whole configuration; subclass it with `model_config = settings_config("PREFIX_")`."""
+class Settings(BaseModel):
+    """A program's whole configuration; a subclass names the prefix of its environment variables."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_nested_delimiter=NESTED)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what load() has merged; otherwise the environment would win over the command line."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
-
-def settings_config(prefix: str) -> SettingsConfigDict:
-    """The model_config of a Settings class whose environment variables begin with `prefix`."""
-    return SettingsConfigDict(env_prefix=prefix, frozen=True, extra="forbid", env_nested_delimiter=NESTED)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    env_prefix: ClassVar[str]
+    """Such as `CONTROLCORE_EXPORTER_`."""
 
 
 def load(
@@ -174,8 +151,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
     """These settings from the environment, as a nested mapping; an unreadable value becomes a fault."""
+    if not any(variable.upper().startswith(kind.env_prefix.upper()) for variable in os.environ):
+        return {}
+    from pydantic_settings import EnvSettingsSource, SettingsError  # noqa: PLC0415 - takes 0.1 s, and is rarely needed
+
+    settings: Any = kind  # it asks for its own base class, whose constructor would read the environment a second time
     try:
-        return dict(EnvSettingsSource(kind)())
+        return dict(EnvSettingsSource(settings, env_prefix=kind.env_prefix, env_nested_delimiter=NESTED)())
     except RecursionError:
         faults.append(Fault("environment", "a value is nested too deep"))
         return {}
@@ -186,7 +168,7 @@ def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
 
 def _unknown_variables(kind: type[Settings]) -> list[Fault]:
     """A fault for every variable with our prefix that names no top-level setting."""
-    prefix = str(kind.model_config.get("env_prefix", "")).upper()
+    prefix = kind.env_prefix.upper()
     known = {name.upper() for name in kind.model_fields}
     faults = []
     for variable in sorted(os.environ):
@@ -251,7 +233,7 @@ def giving_variable(variables: Mapping[str, str], path: str, value: object) -> s
 
 def _variable(kind: type[Settings], location: tuple[Any, ...]) -> str | None:
     """The environment variable that supplied the value at this location, if any."""
-    wanted = f"{kind.model_config.get('env_prefix', '')}{NESTED.join(str(part) for part in location)}".upper()
+    wanted = f"{kind.env_prefix}{NESTED.join(str(part) for part in location)}".upper()
     return next((variable for variable in sorted(os.environ) if variable.upper() == wanted), None)
 
 

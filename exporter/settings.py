@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from chassis.config import ConnectionSettings, Section, Settings, require_http, settings_config
+from chassis.config import ConnectionSettings, Section, Settings, require_http
 from chassis.errors import ConfigError, Fault
 from chassis.postgres.address import PostgresAddress
 from chassis.redis.address import RedisAddress
@@ -286,7 +286,7 @@ class LimitSettings(Section):
 class ExporterSettings(Settings):
     """Everything but the collectors' own settings, which `settings_type` adds from their registrations."""
 
-    model_config = settings_config(PREFIX)
+    env_prefix: ClassVar[str] = PREFIX
 
     server: ServerSettings = ServerSettings()
     database: DatabaseSettings = DatabaseSettings()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
-from chassis.config import ConnectionSettings, Section, Settings, require_http, settings_config
+from chassis.config import ConnectionSettings, Section, Settings, require_http
 from chassis.errors import ConfigError, Fault
 from chassis.http.client_auth import ClientAuthSettings
 from remediations.core.model.names import RESERVED_LABELS
@@ -260,7 +260,7 @@ class RemediatorLogSettings(Section):
 class RemediatorSettings(Settings):
     """The whole configuration of controlcore-remediator."""
 
-    model_config = settings_config(PREFIX)
+    env_prefix: ClassVar[str] = PREFIX
 
     server: RemediatorServerSettings = RemediatorServerSettings()
     intake: IntakeSettings = IntakeSettings()

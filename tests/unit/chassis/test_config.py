@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 from pydantic import Field, SecretStr
 
-from chassis.config import Section, Settings, load, read_secret, settings_config
+from chassis.config import Section, Settings, load, read_secret
 from chassis.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Target(Section):
 
 
 class Sample(Settings):
-    model_config = settings_config(PREFIX)
+    env_prefix: ClassVar[str] = PREFIX
 
     server: Server = Server()
     targets: tuple[Target, ...] = ()
