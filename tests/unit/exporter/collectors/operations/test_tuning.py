@@ -43,7 +43,8 @@ REDIS = {
 }
 
 
-async def collect(rows=ROWS, redis=None, **settings):
+async def collect(rows=ROWS, redis=None, wanted=None, **settings):
+    settings |= {} if wanted is None else {"redis": wanted}
     given = FakeRedis(REDIS) if redis is None else redis
     sources = make_sources(postgres=FakeSql({"pg_settings": rows}), redis=given)
     async with TuningCollector.open(TuningSettings(**settings), sources) as collector:
@@ -63,6 +64,12 @@ async def test_forbidden_config_falls_back_on_what_info_tells_and_says_what_is_m
     assert shown == {"maxmemory": 0, "maxmemory-policy": 0}
     assert value(families, UNREADABLE, "redis", "forbidden") == 3
     assert value(families, UNREADABLE, "redis", "unknown") == 0
+
+
+async def test_info_of_an_older_server_or_of_settings_not_compared_adds_nothing():
+    """Redis before 4 has no maxmemory_policy in INFO; `redis: {timeout: …}` alone compares no memory setting."""
+    old = (await collect(redis=FakeRedis(None, {"maxmemory": 1}), wanted={"maxmemory-policy": "noeviction"})).families
+    assert (value(old, DRIFT, "redis", "maxmemory"), value(old, UNREADABLE, "redis", "forbidden")) == (None, 1)
 
 
 async def test_setting_that_the_server_does_not_know_is_counted_and_absent():
