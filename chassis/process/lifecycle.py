@@ -126,6 +126,6 @@ def run(body: Body) -> None:
 
     A crash of native code (SIGSEGV, SIGABRT) ends the process with the stacks of its threads on standard error.
     """
-    with suppress(UnsupportedOperation, ValueError, AttributeError):  # standard error may not be a file
+    with suppress(UnsupportedOperation, ValueError, AttributeError, RuntimeError):  # no file, or closed
         faulthandler.enable(file=sys.stderr)
     asyncio.run(_run(body))

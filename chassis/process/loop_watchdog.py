@@ -54,7 +54,7 @@ class LoopWatchdog:
         self._thread_id = 0
         self._over = threading.Event()
         self._lock = threading.Lock()
-        """Held to count: loop and thread may notice the same block at once."""
+        """Held to count, not to log: loop and thread may notice the same block at once."""
 
     @property
     def problem(self) -> str:
@@ -84,29 +84,29 @@ class LoopWatchdog:
         """Runs on the loop: any block is over."""
         now = time.monotonic()
         with self._lock:
-            since_seconds, self._beat_at = now - self._beat_at, now
-            self._end_stall(since_seconds, now)
+            blocked, self._beat_at = now - self._beat_at - BEAT_SECONDS, now
+            is_over = blocked >= self._stall_seconds
+            if is_over:
+                self._end_stall(blocked, now)
+        if is_over:
+            get_logger().warning("event_loop.resumed", blocked_seconds=round(blocked, 3), stalls=self.stalls)
         if self._over.is_set():
             return
         if self._beats % ARMING_BEATS == 0:
-            # Standard error may not be a file; then there is only the thread's line.
-            with suppress(UnsupportedOperation, ValueError, AttributeError):
+            # Standard error may be no file, or closed; then there is only the thread's line.
+            with suppress(UnsupportedOperation, ValueError, AttributeError, RuntimeError):
                 faulthandler.dump_traceback_later(DUMP_SECONDS, file=sys.stderr)
         self._beats += 1
         loop.call_later(BEAT_SECONDS, self._beat, loop)
 
-    def _end_stall(self, since_seconds: float, now: float) -> None:
+    def _end_stall(self, blocked: float, now: float) -> None:
         """Counts an ended block, even if it kept the thread from running."""
-        blocked = since_seconds - BEAT_SECONDS
-        if blocked < self._stall_seconds:
-            return
         if not self._is_noticed:
             self.stalls += 1
         self._is_noticed = False
         self.blocked_seconds += blocked
         if blocked >= self._serious_seconds:
             self._serious_until = now + UNHEALTHY_SECONDS
-        get_logger().warning("event_loop.resumed", blocked_seconds=round(blocked, 3), stalls=self.stalls)
 
     def _watch(self) -> None:
         """Runs in the thread: one log line for each block, with the stack of the loop's thread."""

@@ -98,3 +98,12 @@ def test_crash_of_native_code_leaves_the_stacks_in_the_log() -> None:
     assert done.returncode == -signal.SIGSEGV
     assert "Segmentation fault" in done.stderr
     assert "in body" in done.stderr
+
+
+def test_program_whose_standard_error_is_closed_starts() -> None:
+    """`2>&-` in a unit or a script: there is nowhere to write the stacks, and nothing else is wrong."""
+    program = PROGRAM.format(ending="pass").replace("await life.stop.wait()", "life.request_stop()")
+    command = ["/bin/sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, program]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "ended")

@@ -66,6 +66,7 @@ def test_blocked_loop_is_counted_once_and_told_with_its_stack(hang: str) -> None
     counts = [line["stalls"] for line in logged if line["event"] == "event_loop.resumed"]
     assert counts == list(range(1, len(counts) + 1))
     assert int(stalls) in counts
+    assert len(counts) < 10  # of the forty beats of a busy machine not each is a block
     assert "hang_here" in stderr  # faulthandler's own, which needs no thread of Python
 
 
