@@ -185,6 +185,6 @@ for thread in threads: thread.join()
 def test_first_reading_in_two_threads_does_not_end_the_process() -> None:
     """The journal's thread and the event loop read the same types at the start, and some starts ended by SIGSEGV."""
     command = [sys.executable, "-c", FIRST_READING_IN_TWO_THREADS]
-    ends = [subprocess.run(command, cwd=ROOT, check=False) for _ in range(8)]
+    ends = [subprocess.run(command, cwd=ROOT, check=False) for _ in range(12)]
 
     assert [end.returncode for end in ends] == [0] * len(ends)
