@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command and ends the process with its status."""
     limit_heap()
     options = build_parser().parse_args(arguments)
-    if not hasattr(options, "config_file") and CONFIG_FILE.is_file():
+    options.is_file_given = hasattr(options, "config_file")
+    if not options.is_file_given and CONFIG_FILE.is_file():
         options.config_file = CONFIG_FILE
     sys.exit(run_in_pipe(lambda: _run(options)))
 

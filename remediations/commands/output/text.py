@@ -109,10 +109,11 @@ def write_output(options: argparse.Namespace, content: Any, text: str) -> int:
 def command_line(options: argparse.Namespace, settings: RemediatorSettings) -> str:
     """This program's call up to the command: the beginning of a line to copy.
 
-    It is `alertmanager.announce_command` where that is set: in a pod, the `kubectl exec` from outside.
+    It is `alertmanager.announce_command` where that is set (in a pod, the `kubectl exec` from outside), unless the
+    settings file was named: then it is this call, because another one may read another journal.
     """
-    alertmanager = settings.alertmanager
-    if alertmanager is not None and "announce_command" in alertmanager.model_fields_set:
+    alertmanager, is_given = settings.alertmanager, getattr(options, "is_file_given", False)
+    if alertmanager is not None and not is_given and "announce_command" in alertmanager.model_fields_set:
         return alertmanager.announce_command
     path = getattr(options, "config_file", None)
     return "controlcore-remediator" + ("" if path is None else f" --config.file {quote(str(path))}")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from remediations.__main__ import main
 from remediations.commands.output.text import render_data
 from remediations.core.codec import to_data, to_short_text
 from remediations.core.decision_inputs import make_inputs
@@ -169,20 +170,24 @@ def test_decision_is_replayed_and_a_difference_is_told(capsys, config, tmp_path)
     assert (status, json.loads(out)[0]["now"]) == (1, "act guards_passed")
 
 
-def test_lines_to_copy_begin_as_people_call_the_program(capsys, config, tmp_path):
+def test_lines_to_copy_begin_as_people_call_the_program(capsys, config, tmp_path, monkeypatch):
     """first-day 2.9: in a pod the commands of `list` and `show` were none that a person outside could copy."""
     name = store(tmp_path, {"proposal": proposal_data(PLAN)})
     call = "kubectl -n ops exec deploy/remediator -- controlcore-remediator"
-    before = [run(capsys, config, *words)[1] for words in (("list",), ("show", "last"))]
     config.write_text(f"{config.read_text()}alertmanager: {{announce_command: {call}}}\n")
+    monkeypatch.setattr("remediations.__main__.CONFIG_FILE", config)
 
-    listed, shown = (run(capsys, config, *words)[1] for words in (("list",), ("show", "last")))
+    def told(*words: str) -> str:
+        with pytest.raises(SystemExit):
+            main(words)
+        return " ".join("".join(capsys.readouterr()).replace("\\\n", "").split())
 
-    assert not [text for text in before if "kubectl" in text]
-    assert f"waits for approval: {call} show " in listed
-    assert f"{call} approve {name} --plan" in " ".join(shown.replace("\\\n", "").split())
-    assert f"{call} approve {name} --plan" in run(capsys, config, "approve", "last")[2]
-    assert f"end it: {call} resume everything" in run(capsys, config, "pause", "--all", "--reason", "night")[1]
+    assert f"waits for approval: {call} show " in told("list")
+    assert f"{call} approve {name} --plan" in told("show", "last")
+    assert f"{call} approve {name} --plan" in told("approve", "last")
+    assert f"end it: {call} resume everything" in told("pause", "--all", "--reason", "night")
+    named = told("--config.file", str(config), "list")
+    assert f"waits for approval: controlcore-remediator --config.file {config} show " in named
 
 
 def test_yes_needs_the_plan_that_was_looked_at(capsys, config, tmp_path):
