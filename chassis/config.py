@@ -151,11 +151,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
     """These settings from the environment, as a nested mapping; an unreadable value becomes a fault."""
-    if not any(variable.upper().startswith(kind.env_prefix.upper()) for variable in os.environ):
+    if not _top_names(kind) & {name.upper() for name in kind.model_fields}:
         return {}
     from pydantic_settings import EnvSettingsSource, SettingsError  # noqa: PLC0415 - takes 0.1 s, and is rarely needed
 
-    settings: Any = kind  # it asks for its own base class, whose constructor would read the environment a second time
+    settings: Any = kind  # it asks for a subclass of its own base, of which it reads only the fields
     try:
         return dict(EnvSettingsSource(settings, env_prefix=kind.env_prefix, env_nested_delimiter=NESTED)())
     except RecursionError:
@@ -164,6 +164,12 @@ def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
     except SettingsError as error:
         faults.append(Fault("environment", f"{error}; lists and mappings are given as JSON"))
         return {}
+
+
+def _top_names(kind: type[Settings]) -> set[str]:
+    """What stands between the prefix and the first `__` of each variable that has the prefix, in capitals."""
+    prefix, every = kind.env_prefix.upper(), {variable.upper() for variable in os.environ}
+    return {item.removeprefix(prefix).split(NESTED)[0] for item in every if item.startswith(prefix)}
 
 
 def _unknown_variables(kind: type[Settings]) -> list[Fault]:

@@ -215,3 +215,11 @@ def test_variable_with_one_underscore_is_answered_with_its_name(monkeypatch: pyt
     assert str(meant) == (
         "CHASSIS_TEST_SERVER_PORT: two underscores between section and name: CHASSIS_TEST_SERVER__PORT"
     )
+
+
+def test_name_of_a_file_in_other_case_is_unknown_and_the_right_one_is_named(tmp_path: Path) -> None:
+    """It was accepted at the top alone, and a variable of the same section then counted for nothing."""
+    (tmp_path / "config.yaml").write_text("Server: {port: 5}")
+
+    with pytest.raises(ConfigError, match="did you mean server"):
+        load(Sample, tmp_path / "config.yaml")
