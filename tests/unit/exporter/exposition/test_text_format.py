@@ -147,6 +147,13 @@ def test_redeclared_metric_does_not_use_old_line_beginnings() -> None:
     assert text.splitlines()[-1] == 'thing{new="a"} 1.0'
 
 
+def test_redeclared_metric_has_its_new_help() -> None:
+    renderer = Renderer()
+    for words in ("Old.", "New.", "Newer."):
+        page = renderer.page([Metric("thing", words).value(1)])
+        assert page.text().decode().splitlines()[0] == f"# HELP thing {words}"
+
+
 def test_counter_is_typed_as_its_full_name() -> None:
     """In format 0.0.4 the TYPE line names the counter with its suffix."""
     counter = Counter(Metric("things_total", "x", Kind.COUNTER)).initialise([()])
