@@ -151,7 +151,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
     """These settings from the environment, as a nested mapping; an unreadable value becomes a fault."""
-    if not _top_names(kind) & {name.upper() for name in kind.model_fields}:
+    if not {rest.split(NESTED)[0] for rest in _variables(kind).values()} & {name.upper() for name in kind.model_fields}:
         return {}
     from pydantic_settings import EnvSettingsSource, SettingsError  # noqa: PLC0415 - takes 0.1 s, and is rarely needed
 
@@ -166,10 +166,10 @@ def _environment(kind: type[Settings], faults: list[Fault]) -> dict[str, Any]:
         return {}
 
 
-def _top_names(kind: type[Settings]) -> set[str]:
-    """What stands between the prefix and the first `__` of each variable that has the prefix, in capitals."""
-    prefix, every = kind.env_prefix.upper(), {variable.upper() for variable in os.environ}
-    return {item.removeprefix(prefix).split(NESTED)[0] for item in every if item.startswith(prefix)}
+def _variables(kind: type[Settings]) -> dict[str, str]:
+    """The variables that have the prefix, each with the rest of its name in capitals."""
+    prefix = kind.env_prefix.upper()
+    return {name: name.upper()[len(prefix) :] for name in sorted(os.environ) if name.upper().startswith(prefix)}
 
 
 def _unknown_variables(kind: type[Settings]) -> list[Fault]:
@@ -177,10 +177,7 @@ def _unknown_variables(kind: type[Settings]) -> list[Fault]:
     prefix = kind.env_prefix.upper()
     known = {name.upper() for name in kind.model_fields}
     faults = []
-    for variable in sorted(os.environ):
-        if not prefix or not variable.upper().startswith(prefix):
-            continue
-        rest = variable.upper()[len(prefix) :]
+    for variable, rest in _variables(kind).items():
         name = rest.split(NESTED)[0]
         if name not in known and not _is_service_link(rest, os.environ[variable]):
             meant = _nested_name(kind, rest)
@@ -239,8 +236,8 @@ def giving_variable(variables: Mapping[str, str], path: str, value: object) -> s
 
 def _variable(kind: type[Settings], location: tuple[Any, ...]) -> str | None:
     """The environment variable that supplied the value at this location, if any."""
-    wanted = f"{kind.env_prefix}{NESTED.join(str(part) for part in location)}".upper()
-    return next((variable for variable in sorted(os.environ) if variable.upper() == wanted), None)
+    wanted = NESTED.join(str(part) for part in location).upper()
+    return next((variable for variable, rest in _variables(kind).items() if rest == wanted), None)
 
 
 def _allowed_at(kind: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

@@ -14,9 +14,8 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
-from io import UnsupportedOperation
 
-from chassis.process.loop_watchdog import LoopWatchdog
+from chassis.process.loop_watchdog import NO_FILE, LoopWatchdog
 
 WATCHDOG_SHARE = 0.5
 """Share of systemd's watchdog timeout between two signs of life, as sd_watchdog_enabled(3) advises."""
@@ -126,6 +125,6 @@ def run(body: Body) -> None:
 
     A crash of native code (SIGSEGV, SIGABRT) ends the process with the stacks of its threads on standard error.
     """
-    with suppress(UnsupportedOperation, ValueError, AttributeError, RuntimeError):  # no file, or closed
+    with suppress(*NO_FILE):
         faulthandler.enable(file=sys.stderr)
     asyncio.run(_run(body))

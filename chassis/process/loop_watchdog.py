@@ -35,6 +35,8 @@ chart's probe, so that only repeated blocks restart a pod.
 """
 SERIOUS_SECONDS = 5.0
 STACK_CHARACTERS = 6000
+NO_FILE = (UnsupportedOperation, ValueError, AttributeError, RuntimeError)
+"""What faulthandler raises when standard error is closed, or is not a file."""
 
 
 class LoopWatchdog:
@@ -93,8 +95,7 @@ class LoopWatchdog:
         if self._over.is_set():
             return
         if self._beats % ARMING_BEATS == 0:
-            # Standard error may be no file, or closed; then there is only the thread's line.
-            with suppress(UnsupportedOperation, ValueError, AttributeError, RuntimeError):
+            with suppress(*NO_FILE):  # then there is only the thread's line
                 faulthandler.dump_traceback_later(DUMP_SECONDS, file=sys.stderr)
         self._beats += 1
         loop.call_later(BEAT_SECONDS, self._beat, loop)
