@@ -176,7 +176,7 @@ class AlertmanagerSettings(ClientAuthSettings):
     is no notification; below group_interval there is none if the group was notified just before."""
     announce_command: Annotated[str, Field(pattern=r"^\S[\S ]*$", max_length=300)] = "controlcore-remediator"
     """How people call this program: the commands in these alerts begin with it, and so do the lines to copy that
-    `list`, `show`, `approve` and `pause` print. The chart sets
+    `list`, `show`, `approve` and `pause` print, unless `--config.file` is given. The chart sets
     `kubectl -n NAMESPACE exec deploy/NAME -- controlcore-remediator`."""
     timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     """Longest wait for one call. If Alertmanager does not answer, every action is held."""

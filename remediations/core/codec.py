@@ -22,7 +22,7 @@ T = TypeVar("T")
 MAX_BYTES = 16 * 1024 * 1024
 """Of what is inflated: more is damage, or was made to fill the memory."""
 _PREPARED: set[Any] = set()
-"""The types that msgspec knows whole."""
+"""The types whose description msgspec has completed."""
 _PREPARING = threading.Lock()
 
 
@@ -127,10 +127,10 @@ def _simplify(value: Any) -> Any:
 
 
 def _prepared(kind: type[T]) -> type[T]:
-    """The type, once msgspec knows it whole.
+    """The type, once msgspec's description of it is complete.
 
-    msgspec 0.22 learns a class at its first use and shows it half-learnt to other threads, which then read memory that
-    was never written. The journal reads in threads of its own, so one thread at a time learns.
+    msgspec 0.22 builds the description of a class at its first use, and other threads see it before it is complete:
+    they read memory that was never written (SIGSEGV). The journal reads in threads of its own, so one at a time builds.
     """
     if kind not in _PREPARED:
         with _PREPARING:

@@ -65,7 +65,7 @@ class _WireAlert(msgspec.Struct, frozen=True):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _WIRE_ALERT = msgspec.json.Decoder(_WireAlert)
-"""Created at import: msgspec must not learn a type in two threads at once."""
+"""Created at import, before there is a second thread (`codec._prepared` says why)."""
 
 
 @dataclass(frozen=True, slots=True)

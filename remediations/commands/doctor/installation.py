@@ -21,6 +21,7 @@ from chassis.kubernetes.client import KubernetesClient
 from chassis.net.trust import Trust
 from chassis.output.findings import Finding, Severity, unchecked
 from remediations.commands.connections import call_seconds, open_cluster
+from remediations.commands.output.text import call_with
 from remediations.commands.policy_store import read_policies
 from remediations.core.decide import ACTIONS
 from remediations.core.model.alert import Mode, Target
@@ -63,7 +64,7 @@ class Installation:
     @property
     def command(self) -> str:
         """How the commands of a remedy call this program."""
-        return "controlcore-remediator" + ("" if self.file is None else f" --config.file {quote(str(self.file))}")
+        return call_with(self.file)
 
     @property
     def exporter_doctor(self) -> str:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from shlex import quote
 from textwrap import wrap
 from typing import Any
@@ -115,7 +116,11 @@ def command_line(options: argparse.Namespace, settings: RemediatorSettings) -> s
     alertmanager, is_given = settings.alertmanager, getattr(options, "is_file_given", False)
     if alertmanager is not None and not is_given and "announce_command" in alertmanager.model_fields_set:
         return alertmanager.announce_command
-    path = getattr(options, "config_file", None)
+    return call_with(getattr(options, "config_file", None))
+
+
+def call_with(path: Path | None) -> str:
+    """The call of this program with a settings file, on its own host."""
     return "controlcore-remediator" + ("" if path is None else f" --config.file {quote(str(path))}")
 
 
