@@ -14,6 +14,8 @@ from tools.install.build import locate
 from tools.slowness import scaled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tools.servers.kubernetes.cluster import Cluster
 
 FIRST: dict[str, Any] = {"remediator": {"tokenSecret": {"name": "webhook"}}}
@@ -43,11 +45,14 @@ def helm(cluster: Cluster, namespace: str, *words: str, values: dict[str, Any] |
     return ended.stdout
 
 
-def objects(cluster: Cluster, namespace: str) -> set[str]:
-    """What is there, without what Kubernetes itself puts into each namespace."""
+def identities(cluster: Cluster, namespace: str, kinds: Sequence[tuple[str, str]] = NAMESPACED) -> dict[str, str]:
+    """The uid of each object, without those that Kubernetes itself puts into each namespace.
+
+    Another uid means that the object was deleted and made anew.
+    """
     return {
-        f"{kind}/{item['metadata']['name']}"
-        for group, kind in NAMESPACED
+        f"{kind}/{item['metadata']['name']}": item["metadata"]["uid"]
+        for group, kind in kinds
         for item in cluster.client.get(f"/{group}/namespaces/{namespace}/{kind}")["items"]
         if item["metadata"]["name"] not in {"default", "kube-root-ca.crt"}
     }
@@ -65,7 +70,7 @@ def test_release_is_installed_upgraded_and_uninstalled(cluster: Cluster, namespa
     """Nothing is waited for: the image is not in a registry, and pods are not the question."""
     release = f"r-{namespace}"
     helm(cluster, namespace, "install", release, str(CHART), values=FIRST)
-    installed = objects(cluster, namespace)
+    installed = set(identities(cluster, namespace))
     assert {kind.partition("/")[0] for kind in installed} >= {"deployments", "roles", "configmaps"}
     assert [name for name in installed if "remediator" in name] != []
     assert admission(cluster, release) != []
@@ -77,16 +82,16 @@ def test_release_is_installed_upgraded_and_uninstalled(cluster: Cluster, namespa
     assert "WARNING: release" not in helm(cluster, namespace, "upgrade", release, str(CHART), values=FIRST)
 
     helm(cluster, namespace, "upgrade", release, str(CHART), values=SECOND)
-    upgraded = objects(cluster, namespace)
+    upgraded = set(identities(cluster, namespace))
     assert [name for name in upgraded if "remediator" in name] == []
     assert admission(cluster, release) == []
     (deployment,) = cluster.client.get(f"/apis/apps/v1/namespaces/{namespace}/deployments")["items"]
     assert deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"] == "200Mi"
 
     helm(cluster, namespace, "rollback", release, "1")
-    assert objects(cluster, namespace) == installed
+    assert set(identities(cluster, namespace)) == installed
 
     helm(cluster, namespace, "uninstall", release)
-    assert objects(cluster, namespace) == set()
+    assert set(identities(cluster, namespace)) == set()
     assert admission(cluster, release) == []
     assert cluster.client.get(f"/api/v1/namespaces/{namespace}/secrets")["items"] == []

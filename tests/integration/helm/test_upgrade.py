@@ -15,7 +15,7 @@ import yaml
 
 import exporter.__main__ as exporter_program
 import remediations.__main__ as remediator_program
-from tests.integration.helm.test_releases import NAMESPACED, helm
+from tests.integration.helm.test_releases import NAMESPACED, helm, identities
 from tools.chart import CHART, render
 
 if TYPE_CHECKING:
@@ -40,15 +40,6 @@ def read_values(name: str) -> Any:
 
 def names(objects: list[dict[str, Any]]) -> set[str]:
     return {f"{item['kind']}/{item['metadata']['name']}" for item in objects}
-
-
-def identities(cluster: Cluster, namespace: str) -> dict[str, str]:
-    """The uid of each object: another one means that it was deleted and made anew."""
-    return {
-        f"{kind}/{item['metadata']['name']}": item["metadata"]["uid"]
-        for group, kind in KEPT
-        for item in cluster.client.get(f"/{group}/namespaces/{namespace}/{kind}")["items"]
-    }
 
 
 def status_of(program: Any, *words: str) -> int | str | None:
@@ -76,15 +67,15 @@ def test_release_is_upgraded_in_place_and_rolled_back(cluster: Cluster, namespac
     """A journal's volume and a Service's address stay; a Deployment's selector cannot be changed, so it did not."""
     release, values = f"r-{namespace}", read_values(name)
     helm(cluster, namespace, "install", release, str(PREVIOUS), values=values)
-    before = identities(cluster, namespace)
+    before = identities(cluster, namespace, KEPT)
     assert [item for item in before if item.startswith("persistentvolumeclaims/")] != []
 
     helm(cluster, namespace, "upgrade", release, str(CHART), values=values)
-    after = identities(cluster, namespace)
+    after = identities(cluster, namespace, KEPT)
     assert {item: after.get(item) for item in before} == before
 
     helm(cluster, namespace, "rollback", release, "1")
-    assert identities(cluster, namespace) == before
+    assert identities(cluster, namespace, KEPT) == before
     helm(cluster, namespace, "uninstall", release)
 
 

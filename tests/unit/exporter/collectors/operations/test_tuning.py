@@ -66,10 +66,11 @@ async def test_forbidden_config_falls_back_on_what_info_tells_and_says_what_is_m
     assert value(families, UNREADABLE, "redis", "unknown") == 0
 
 
-async def test_info_of_an_older_server_or_of_settings_not_compared_adds_nothing():
-    """Redis before 4 has no maxmemory_policy in INFO; `redis: {timeout: …}` alone compares no memory setting."""
-    old = (await collect(redis=FakeRedis(None, {"maxmemory": 1}), wanted={"maxmemory-policy": "noeviction"})).families
-    assert (value(old, DRIFT, "redis", "maxmemory"), value(old, UNREADABLE, "redis", "forbidden")) == (None, 1)
+async def test_field_that_info_lacks_and_setting_that_is_not_compared_add_nothing():
+    redis = FakeRedis(None, {"maxmemory": 1})
+    families = (await collect(redis=redis, wanted={"maxmemory-policy": "noeviction"})).families
+    assert value(families, DRIFT, "redis", "maxmemory") is None
+    assert value(families, UNREADABLE, "redis", "forbidden") == 1
 
 
 async def test_setting_that_the_server_does_not_know_is_counted_and_absent():
